@@ -1,0 +1,1 @@
+"""Holdall: a container platform. `from holdall import Engine` is the whole public face."""

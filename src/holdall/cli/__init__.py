@@ -1,0 +1,1 @@
+"""The `holdall` command: one file per command; the only package that prints or exits."""

@@ -1,0 +1,1 @@
+"""Image, Index and Layer views that every source and sink shares."""

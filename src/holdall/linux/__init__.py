@@ -1,0 +1,1 @@
+"""Thin modules over the kernel's doors, one per door; each raises OSError(errno, strerror, path)."""

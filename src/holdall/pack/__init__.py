@@ -1,0 +1,1 @@
+"""`holdall pack`: images from programs of this machine."""

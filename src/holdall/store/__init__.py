@@ -1,0 +1,1 @@
+"""What is kept on disk: blobs, names, layers, containers' records."""

@@ -1,0 +1,1 @@
+"""One lean process per store that owns running containers: stdio, logs, exit codes, ports."""

@@ -1,0 +1,1 @@
+"""Random images, in-memory registry and fixtures for tests."""
