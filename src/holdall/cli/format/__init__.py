@@ -1,0 +1,1 @@
+"""`--format`: Go's text/template as far as Docker's users write it, and tables."""

@@ -1,0 +1,147 @@
+"""The `holdall` command: global options, the right command's module, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from holdall.cli.table_of_commands import ALIASES, COMMANDS, GROUPS
+from holdall.errors import HoldallError, InvalidOption
+from holdall.paths import Paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdall.cli.state import State
+
+GLOBAL_VALUES = ("--root", "--run-root")
+
+
+def run() -> None:
+    """Entry point of the console script; never returns."""
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 128 + 13
+    # the interpreter's tear-down costs milliseconds and has nothing left to save
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Prints errors, never raises them."""
+    from holdall.cli.state import State
+
+    state = None
+    command = ""
+    try:
+        words, options = split_globals(list(argv))
+        if options.get("--version"):
+            words = ["version", "--short"]
+        if not words or words[0] in ("--help", "-h", "help"):
+            return show_help(words[1:])
+        command, rest = find_command(words)
+        state = State(
+            Paths.choose(options.get("--root"), options.get("--run-root")), debug=bool(options.get("--debug"))
+        )
+        return call(command, rest, state)
+    except HoldallError as err:
+        return report(err, command)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 128 + 13
+    except OSError as err:
+        from holdall.cli.failures import from_os_error
+
+        if state is not None and state.debug:
+            raise
+        return report(from_os_error(err), command)
+    finally:
+        if state is not None:
+            state.close()
+
+
+def split_globals(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take the options before the command off `argv`. Raises InvalidOption for an unknown one."""
+    options: dict[str, str] = {}
+    while argv and argv[0].startswith("-") and argv[0] not in ("--help", "-h"):
+        word, equals, value = argv.pop(0).partition("=")
+        if word in GLOBAL_VALUES:
+            if not equals:
+                if not argv:
+                    raise InvalidOption(f"the option {word} needs a value")
+                value = argv.pop(0)
+            options[word] = value
+        elif word in ("--debug", "-D"):
+            options["--debug"] = "1"
+        elif word in ("--version", "-v"):
+            options["--version"] = "1"
+        else:
+            raise InvalidOption(f'unknown option "{word}"', hint="holdall --help lists the global options")
+    return argv, options
+
+
+def find_command(words: list[str]) -> tuple[str, list[str]]:
+    """Name of the command's module and the words that belong to it. Raises InvalidOption with a near miss."""
+    name = words[0]
+    if name in GROUPS:
+        members = GROUPS[name]
+        if len(words) > 1 and words[1] in members:
+            return members[words[1]], words[2:]
+        if len(words) > 1 and not words[1].startswith("-"):
+            raise InvalidOption(
+                f'unknown command "holdall {name} {words[1]}"', hint=f"one of {', '.join(sorted(members))}"
+            )
+        return "help", [name]
+    name = ALIASES.get(name, name)
+    if name in COMMANDS:
+        return name, words[1:]
+    import difflib
+
+    near = difflib.get_close_matches(name, [*COMMANDS, *GROUPS, *ALIASES], 1)
+    raise InvalidOption(
+        f'unknown command "{words[0]}"', hint=f'did you mean "{near[0]}"?' if near else "see holdall --help"
+    )
+
+
+def call(command: str, argv: list[str], state: State) -> int:
+    """Parse `argv` by the command's own parser and run it."""
+    from importlib import import_module
+
+    from holdall.cli.arguments import Parser
+
+    if command == "help":
+        return show_help(argv)
+    module = import_module(f"holdall.cli.commands.{command}")
+    parser = Parser(command, module.HELP)
+    module.arguments(parser)
+    options = parser.read(argv)
+    if options is None:
+        return 0
+    code: int = module.main(state, options)
+    return code
+
+
+def show_help(words: list[str]) -> int:
+    """Print the list of commands, a group's, or one command's help."""
+    from holdall.cli.overview import overview
+
+    if words and words[0] not in GROUPS:
+        command, _ = find_command(words)
+        return call(command, ["--help"], None)  # type: ignore[arg-type]  # --help needs no state
+    sys.stdout.write(overview(words[0] if words else None))
+    return 0
+
+
+def report(err: HoldallError, command: str) -> int:
+    """Print an error with its hint and return the exit code."""
+    sys.stdout.flush()
+    sys.stderr.write(f"holdall: {err.message}\n")
+    if err.hint:
+        sys.stderr.write(f"hint: {err.hint}\n")
+    if command in ("run", "create", "start", "exec") and err.exit_code == 1 and command != "start":
+        return 125 if command != "exec" else 1
+    return err.exit_code

@@ -1,0 +1,68 @@
+"""What every command gets: the engine (made when first asked for) and the streams it may print to."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from holdall.paths import Paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from holdall.engine.engine import Engine
+    from holdall.events import Reporter
+
+
+class State:
+    """One invocation of the CLI."""
+
+    def __init__(self, paths: Paths, *, debug: bool = False) -> None:
+        self.paths = paths
+        self.debug = debug
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on the chosen store."""
+        if self._engine is None:
+            from holdall.engine.engine import Engine
+
+            self._engine = Engine(self.paths.root, self.paths.run_root)
+        return self._engine
+
+    @property
+    def stdout(self) -> TextIO:
+        """Where data goes."""
+        return sys.stdout
+
+    def print(self, text: str = "") -> None:
+        """Print one line of data."""
+        sys.stdout.write(text + "\n")
+
+    def note(self, text: str) -> None:
+        """Print one line that is not data: progress, a warning, a hint."""
+        sys.stdout.flush()
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def progress(self, *, quiet: bool = False) -> Reporter:
+        """Return a reporter for long work: bars on a terminal, plain lines elsewhere, nothing when `quiet`."""
+        from holdall.events import silent
+
+        if quiet:
+            return silent
+        from holdall.cli.progress import reporter
+
+        return reporter(sys.stderr)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The caller's environment."""
+        return dict(os.environ)
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        if self._engine is not None:
+            self._engine.close()

@@ -1,0 +1,76 @@
+"""Names of commands: the module each one lives in, Docker's aliases and management groups."""
+
+from __future__ import annotations
+
+# command (= module in cli/commands): one line of help
+COMMANDS: dict[str, str] = {
+    "attach": "connect this terminal to a running container",
+    "commit": "make an image from a container's changes",
+    "cp": "copy files between a container and this machine",
+    "create": "make a container without starting it",
+    "diff": "list what a container changed in its file system",
+    "doctor": "say what this machine allows and how to mend what it lacks",
+    "exec": "run another command in a running container",
+    "export": "write a container's file system as a tar",
+    "history": "show how an image came about",
+    "images": "list images",
+    "import": "make an image from a root file system's tar",
+    "info": "show facts about the store and this machine",
+    "inspect": "show everything about containers, images, volumes and networks as JSON",
+    "kill": "send a signal to containers",
+    "load": "read images from an archive",
+    "login": "store credentials for a registry",
+    "logout": "forget a registry's credentials",
+    "logs": "show what a container printed",
+    "network_inspect": "show networks as JSON",
+    "network_ls": "list networks",
+    "pack": "make an image from programs of this machine",
+    "pause": "freeze all processes of containers",
+    "port": "list a container's published ports",
+    "prune": "remove stopped containers",
+    "image_prune": "remove images nothing uses",
+    "ps": "list containers",
+    "pull": "fetch an image from a registry",
+    "push": "send an image to a registry",
+    "rename": "give a container another name",
+    "restart": "stop and start containers",
+    "rm": "remove containers",
+    "rmi": "remove images",
+    "run": "make a container and start it",
+    "save": "write images to an archive",
+    "start": "start containers",
+    "stats": "show what running containers use",
+    "stop": "stop containers",
+    "system_df": "show what the store takes on disk",
+    "system_prune": "remove everything nothing uses",
+    "tag": "give an image another name",
+    "top": "list a container's processes",
+    "unpause": "thaw containers",
+    "update": "change limits of containers",
+    "version": "show versions",
+    "volume_create": "make a volume",
+    "volume_inspect": "show volumes as JSON",
+    "volume_ls": "list volumes",
+    "volume_prune": "remove volumes nothing uses",
+    "volume_rm": "remove volumes",
+    "wait": "wait until containers exit and print their exit codes",
+}
+
+ALIASES: dict[str, str] = {"list": "ps", "remove": "rm", "df": "system_df"}
+
+CONTAINER = (
+    "attach commit cp create diff exec export inspect kill logs pause port prune rename restart rm run start "
+    "stats stop top unpause update wait"
+)
+IMAGE = "history import inspect load pull push save tag"
+
+# management command: {verb: module}
+GROUPS: dict[str, dict[str, str]] = {
+    "container": {**{n: n for n in CONTAINER.split()}, "ls": "ps", "list": "ps", "ps": "ps"},
+    "image": {
+        **{n: n for n in IMAGE.split()}, "ls": "images", "list": "images", "rm": "rmi", "prune": "image_prune",
+    },
+    "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
+    "system": {"df": "system_df", "prune": "system_prune", "info": "info"},
+    "volume": {n: f"volume_{n}" for n in ("create", "inspect", "ls", "prune", "rm")},
+}  # fmt: skip
