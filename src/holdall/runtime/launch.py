@@ -1,0 +1,81 @@
+"""What the runtime is asked to start: a bundle, where its root file system comes from, and the few things
+that no config.json can say (Docker's textual user, a compiled seccomp filter, cgroup files to write to)."""
+
+from __future__ import annotations
+
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.oci.runtime_spec import ProcessSpec, RuntimeSpec
+
+
+@record
+class Overlay:
+    """A root made of layers. `lowers` are top first; `upper` and `work` are on one file system.
+
+    `volatile` skips syncing of the upper layer (lost power may lose it); `index` and the other overlay options
+    stay at the kernel's defaults. With no `upper` the root is read-only. `mountpoint` is a folder the container's own
+    mount namespace may cover (default: `work`, or the first lower).
+    """
+
+    lowers: tuple[str, ...]
+    upper: str = ""
+    work: str = ""
+    volatile: bool = False
+    mountpoint: str = ""
+
+
+@record
+class Directory:
+    """A root that is a folder of the host already."""
+
+    path: str
+    readonly: bool = False
+
+
+if TYPE_CHECKING:
+    RootSource = Overlay | Directory
+
+
+@record
+class Stdio:
+    """File descriptors that become the process's 0, 1 and 2. They stay open in the caller."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+@record
+class Launch:
+    """One container to start.
+
+    `bundle` is the folder of config.json (relative paths of the spec count from it). `user` is Docker's
+    `name|uid[:group|gid]`, looked up inside the root; None means `spec.process.user`. `seccomp_bpf` is a compiled
+    filter. The child writes itself to each of `cgroup_procs` before it unshares the cgroup namespace. `init` puts a
+    small PID 1 in front of the command that forwards signals and reaps. `create_cwd` makes a missing working folder.
+    `container_id` and `state_dir` only serve hooks.
+    """
+
+    bundle: str
+    spec: RuntimeSpec
+    rootfs: RootSource
+    user: str | None = None
+    seccomp_bpf: bytes | None = None
+    cgroup_procs: tuple[str, ...] = ()
+    init: bool = False
+    create_cwd: bool = True
+    container_id: str = ""
+
+
+@record
+class Join:
+    """One more process for a running container, whose namespaces are taken from `pid` (by `pidfd`)."""
+
+    pid: int
+    pidfd: int
+    process: ProcessSpec
+    user: str | None = None
+    seccomp_bpf: bytes | None = None
+    cgroup_procs: tuple[str, ...] = ()
