@@ -21,7 +21,7 @@ MAX_DEPTH = 32
 MAX_ITEMS = 100_000
 MAX_INTEGER = (1 << 63) - 1
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = rb"\\u[dD][89a-fA-F]"
 _TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -46,7 +46,7 @@ def loads(
         raise error(f"{what} is not valid json: {_reason(err)}") from err
     if raw.count(b"{") + raw.count(b"[") > depth:
         _check_depth(value, depth, what)
-    if _SURROGATE.search(raw):
+    if b"\\u" in raw and re.search(_SURROGATE, raw):
         try:
             dumps(value)
         except UnicodeEncodeError as err:

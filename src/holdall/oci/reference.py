@@ -25,11 +25,10 @@ _COMPONENT = f"{_ALPHANUMERIC}(?:(?:[._]|__|-+){_ALPHANUMERIC})*"
 _LABEL = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_REFERENCE = re.compile(
+_REFERENCE = (
     rf"(?P<domain>{_DOMAIN})/(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)(?::(?P<tag>{_TAG}))?(?:@(?P<digest>[^@]+))?"
 )
-_IDENTIFIER = re.compile("[a-f0-9]{64}")
-_VALID_TAG = re.compile(_TAG)
+_IDENTIFIER = "[a-f0-9]{64}"
 
 
 @record
@@ -48,7 +47,7 @@ class Reference:
             raise InvalidReference("image reference is empty")
         if len(text) > MAX_TEXT:
             raise InvalidReference(f"image reference has {len(text)} characters, more than the {MAX_TEXT} allowed")
-        if _IDENTIFIER.fullmatch(text):
+        if re.fullmatch(_IDENTIFIER, text):
             raise InvalidReference(
                 f'invalid reference "{text}": 64 hex digits are an image ID, not a name',
                 hint="add a tag if it is a name",
@@ -57,7 +56,7 @@ class Reference:
         remote = rest.partition("@")[0].partition(":")[0]
         if remote.lower() != remote:
             raise _invalid(text, f'repository name "{ascii(remote)[1:-1]}" must be lower case')
-        match = _REFERENCE.fullmatch(f"{domain}/{rest}")
+        match = re.fullmatch(_REFERENCE, f"{domain}/{rest}")
         if match is None:
             raise _invalid(text, _diagnose(domain, rest))
         path, tag, digest = match["path"], match["tag"], match["digest"]
@@ -88,7 +87,7 @@ class Reference:
 
     def with_tag(self, tag: str) -> Reference:
         """The same name with this tag and no digest. Raises InvalidReference."""
-        if _VALID_TAG.fullmatch(tag) is None:
+        if re.fullmatch(_TAG, tag) is None:
             raise InvalidReference(f'invalid tag "{ascii(tag[:160])[1:-1]}"')
         return replace(self, tag=tag, digest=None)
 
@@ -133,7 +132,7 @@ def _diagnose(domain: str, rest: str) -> str:
     path, colon, tag = remote.partition(":")
     if not path or re.fullmatch(f"{_COMPONENT}(?:/{_COMPONENT})*", path) is None:
         return f'"{_short(path)}" is not a repository name'
-    if colon and _VALID_TAG.fullmatch(tag) is None:
+    if colon and re.fullmatch(_TAG, tag) is None:
         return f'"{_short(tag)}" is not a tag'
     return "digest is malformed" if at else "malformed"
 

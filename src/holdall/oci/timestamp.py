@@ -7,7 +7,7 @@ import time
 
 from holdall.errors import InvalidManifest
 
-_VALID = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_VALID = r"(?a)(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))"
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SECOND = 1_000_000_000
 
@@ -25,7 +25,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 def parse(text: str) -> int:
     """Nanoseconds since 1970-01-01T00:00:00Z; digits beyond the ninth are cut off. Raises InvalidManifest."""
-    match = _VALID.fullmatch(text)
+    match = re.fullmatch(_VALID, text)
     if match is None:
         raise InvalidManifest(f'invalid time "{ascii(text[:60])[1:-1]}": not rfc 3339')
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
