@@ -1,0 +1,1 @@
+"""One module per command: HELP, arguments(parser), main(state, options) -> exit code."""

@@ -1,0 +1,24 @@
+"""`holdall pause`."""
+
+from __future__ import annotations
+
+from holdall.cli.each import for_each
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from holdall.cli.arguments import Parser
+    from holdall.cli.state import State
+
+HELP = "Freeze all processes of containers."
+
+
+def arguments(parser: Parser) -> None:
+    """Options of the command."""
+    parser.word("containers", help="names or IDs", nargs="+", metavar="CONTAINER")
+
+
+def main(state: State, options: Namespace) -> int:
+    """Run the command."""
+    return for_each(state, options.containers, lambda word: state.engine.containers.get(word).pause())
