@@ -1,0 +1,119 @@
+"""The content store: blobs/ALGORITHM/HEX of the OCI image layout that the store's root is (image-spec image-layout.md).
+
+A blob that is there is whole: it was verified on its way in and renamed into place after fsync. Writing is in
+`ingest.py`; who may delete blobs, and when, is in `holds.py` and `sweep.py`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from holdall.errors import BlobNotFound, StoreCorrupt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from holdall.oci.descriptor import Descriptor
+    from holdall.oci.digest import Digest
+    from holdall.paths import Paths
+    from holdall.store.ingest import BlobIngest, NewBlob
+
+
+class ContentStore:
+    """A BlobSink and BlobSource over one store's blobs.
+
+    Blobs written through a plain ContentStore are garbage until a row names them, and any sweep may take them: write
+    through `ImageStore.hold()` while other processes may remove images.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+
+    def path(self, digest: Digest) -> str:
+        """Where the blob is, or would be."""
+        return f"{self.paths.blobs}/{digest.algorithm}/{digest.encoded}"
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is there whole."""
+        return os.path.isfile(self.path(digest))
+
+    def size(self, digest: Digest) -> int:
+        """Bytes of a blob. Raises BlobNotFound."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError as error:
+            raise _missing(digest) from error
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """A seekable stream of the blob. Raises BlobNotFound; StoreCorrupt when its size is not the descriptor's."""
+        try:
+            stream = open(self.path(descriptor.digest), "rb", buffering=0)
+        except FileNotFoundError as error:
+            raise _missing(descriptor.digest) from error
+        found = os.fstat(stream.fileno()).st_size
+        if found != descriptor.size:
+            stream.close()
+            raise StoreCorrupt(
+                f'blob "{descriptor.digest}" has {found} bytes, not {descriptor.size}',
+                hint="holdall doctor checks the store; remove the image and pull it again",
+            )
+        return stream
+
+    def read(self, digest: Digest, *, limit: int = 4 << 20) -> bytes:
+        """A small blob (manifest, configuration), verified. Raises BlobNotFound, LimitExceeded, StoreCorrupt."""
+        size = self.size(digest)
+        if size > limit:
+            from holdall.errors import LimitExceeded
+
+            raise LimitExceeded(f'blob "{digest}" has {size} bytes, more than the {limit} allowed')
+        try:
+            with open(self.path(digest), "rb") as stream:
+                data = stream.read()
+        except FileNotFoundError as error:
+            raise _missing(digest) from error
+        hasher = digest.hasher()
+        hasher.update(data)
+        if hasher.hexdigest() != digest.encoded:
+            raise StoreCorrupt(
+                f'blob "{digest}" is damaged: its digest is "{digest.algorithm}:{hasher.hexdigest()}"',
+                hint="remove the image and pull it again",
+            )
+        return data
+
+    def ingest(self, descriptor: Descriptor) -> BlobIngest:
+        """Begin to take a blob; see `ingest.begin`."""
+        from holdall.store.ingest import begin
+
+        self.announce(descriptor.digest)
+        return begin(self, descriptor)
+
+    def create(self) -> NewBlob:
+        """Begin to take a blob whose digest is not known yet."""
+        from holdall.store.ingest import NewBlob
+
+        return NewBlob(self)
+
+    def put(self, descriptor: Descriptor, data: bytes) -> None:
+        """Keep a small blob. Idempotent. Raises IntegrityError, NoSpace, NotPermitted."""
+        with self.ingest(descriptor) as writer:
+            writer.write(memoryview(data)[writer.offset :])
+            writer.commit()
+
+    def announce(self, digest: Digest) -> None:
+        """Called before a blob's presence is relied on or made; `holds.HeldContent` protects it from sweeps."""
+
+    def digests(self) -> Iterator[str]:
+        """Digests of all blobs there are, as text."""
+        for algorithm in ("sha256", "sha512"):
+            try:
+                names = os.listdir(f"{self.paths.blobs}/{algorithm}")
+            except FileNotFoundError:
+                continue
+            for name in names:
+                yield f"{algorithm}:{name}"
+
+
+def _missing(digest: Digest) -> BlobNotFound:
+    return BlobNotFound(f'no blob "{digest}" in the store', hint="pull or load the image again")

@@ -1,0 +1,84 @@
+"""The database's schema, one migration per version. Imported only when a store is new or older than this Holdall.
+
+Times are nanoseconds since the epoch; digests and image IDs are text with their algorithm; lists of diff-ids are
+separated by spaces, base layer first; labels are JSON objects.
+"""
+
+from __future__ import annotations
+
+VERSION_1 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE images (
+        id TEXT PRIMARY KEY,
+        manifest TEXT NOT NULL,
+        os TEXT NOT NULL, architecture TEXT NOT NULL, variant TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        stored INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        parent TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        layers TEXT NOT NULL)""",
+    "CREATE INDEX images_parent ON images (parent)",
+    """CREATE TABLE manifests (
+        digest TEXT PRIMARY KEY,
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL)""",
+    "CREATE INDEX manifests_image ON manifests (image)",
+    """CREATE TABLE parts (
+        manifest TEXT NOT NULL REFERENCES manifests (digest) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (manifest, digest)) WITHOUT ROWID""",
+    "CREATE INDEX parts_digest ON parts (digest)",
+    """CREATE TABLE names (
+        name TEXT PRIMARY KEY,
+        repository TEXT NOT NULL,
+        tag TEXT NOT NULL,
+        target TEXT NOT NULL,
+        manifest TEXT NOT NULL REFERENCES manifests (digest),
+        image TEXT NOT NULL REFERENCES images (id))""",
+    "CREATE INDEX names_image ON names (image)",
+    "CREATE INDEX names_manifest ON names (manifest)",
+    "CREATE INDEX names_target ON names (target)",
+    "CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, entries INTEGER NOT NULL)",
+    """CREATE TABLE containers (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        image TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        layers TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        labels TEXT NOT NULL,
+        config TEXT NOT NULL)""",
+    "CREATE INDEX containers_image ON containers (image)",
+    """CREATE TABLE networks (
+        name TEXT PRIMARY KEY,
+        driver TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        labels TEXT NOT NULL,
+        plan TEXT NOT NULL)""",
+    """CREATE TABLE leases (
+        network TEXT NOT NULL,
+        address TEXT NOT NULL,
+        container TEXT NOT NULL,
+        PRIMARY KEY (network, address)) WITHOUT ROWID""",
+    "CREATE INDEX leases_container ON leases (container)",
+    """CREATE TABLE volumes (
+        name TEXT PRIMARY KEY,
+        created INTEGER NOT NULL,
+        anonymous INTEGER NOT NULL,
+        labels TEXT NOT NULL)""",
+    """CREATE TABLE container_volumes (
+        container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+        volume TEXT NOT NULL REFERENCES volumes (name),
+        PRIMARY KEY (container, volume)) WITHOUT ROWID""",
+    "CREATE INDEX container_volumes_volume ON container_volumes (volume)",
+    "CREATE TABLE holds (holder TEXT NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, subject)) WITHOUT ROWID",
+    "CREATE INDEX holds_subject ON holds (subject)",
+)
+"""Version 1. `names.target` is what the name was resolved to (an index or a manifest), `names.manifest` the chosen
+platform's manifest. `parts` lists every blob a manifest needs. `holds` names blobs and layers (`layer:<diff-id>`)
+that work under way relies on before a row refers to them (see holds.py)."""
+
+MIGRATIONS = (VERSION_1,)
