@@ -96,18 +96,18 @@ class Containers:
                 return _row(found[0])
         raise ContainerNotFound(f'no container "{text}"', hint="list containers with holdall ps -a")
 
-    def list(self) -> list[ContainerRow]:
+    def list(self) -> tuple[ContainerRow, ...]:
         """Every container, newest first."""
-        return [
+        return tuple(
             _row(values) for values in self._database.all(f"SELECT {COLUMNS} FROM containers ORDER BY created DESC, id")
-        ]
+        )
 
-    def of_image(self, image: str) -> list[ContainerRow]:
+    def of_image(self, image: str) -> tuple[ContainerRow, ...]:
         """The containers made from the image with this ID."""
-        return [
+        return tuple(
             _row(values)
             for values in self._database.all(f"SELECT {COLUMNS} FROM containers WHERE image = ? ORDER BY id", (image,))
-        ]
+        )
 
     def volumes(self, container: str) -> tuple[str, ...]:
         """Names of the volumes the container with this full ID uses."""

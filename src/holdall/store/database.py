@@ -154,10 +154,10 @@ def translate(error: sqlite3.Error, path: str) -> HoldallError:
     text = str(error)
     if code == CODE_FULL:
         return NoSpace(f'cannot write "{path}": {text}', hint=_space_hint())
-    if code in CORRUPT or isinstance(error, sqlite3.DatabaseError) and "malformed" in text:
+    if code in CORRUPT:
         return StoreCorrupt(
             f'cannot use "{path}": {text}',
-            hint="move the file away and load the images again, or restore it from a backup",
+            hint="restore the file from a backup, or move the store away and begin anew",
         )
     if code in BUSY:
         return SystemFailure(

@@ -67,7 +67,7 @@ def failure(error: OSError, doing: str) -> SystemFailure:
 
 def _wait(store: ContentStore, digest: Digest, path: str) -> locks.FileLock | None:
     """The lock once its owner has let go; None when it is no use to wait, or the blob has come."""
-    if "asyncio" in sys.modules and sys.modules["asyncio"]._get_running_loop() is not None:
+    if _in_event_loop():
         return None
     seen, since = -1, time.monotonic()
     while not store.has(digest):
@@ -84,6 +84,18 @@ def _wait(store: ContentStore, digest: Digest, path: str) -> locks.FileLock | No
             return None
         time.sleep(POLL_SECONDS)
     return None
+
+
+def _in_event_loop() -> bool:
+    if "asyncio" not in sys.modules:
+        return False
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class BlobIngest:

@@ -50,19 +50,19 @@ class Leases:
         with self._database.transaction() as database:
             database.execute("DELETE FROM leases WHERE network = ? AND container = ?", (network, container))
 
-    def release_for(self, container: str) -> list[Lease]:
+    def release_for(self, container: str) -> tuple[Lease, ...]:
         """Give back all addresses of a container; what was given back. Idempotent."""
         with self._database.transaction() as database:
             held = _leases(database, "WHERE container = ?", (container,))
             database.execute("DELETE FROM leases WHERE container = ?", (container,))
         return held
 
-    def list(self, network: str = "") -> list[Lease]:
+    def list(self, network: str = "") -> tuple[Lease, ...]:
         """The leases of one network, or of all."""
         with self._database.lock:
             return _leases(self._database, *(("WHERE network = ?", (network,)) if network else ("", ())))
 
-    def sweep(self) -> list[Lease]:
+    def sweep(self) -> tuple[Lease, ...]:
         """Give back every address whose holder has no container row; what was given back.
 
         A container's row comes before its lease, so a lease without one is the remains of a crash.
@@ -75,6 +75,6 @@ class Leases:
         return lost
 
 
-def _leases(database: Database, where: str, values: tuple[str, ...]) -> list[Lease]:
+def _leases(database: Database, where: str, values: tuple[str, ...]) -> tuple[Lease, ...]:
     sql = f"SELECT network, address, container FROM leases {where} ORDER BY network, address"
-    return [Lease(*found) for found in database.execute(sql, values)]
+    return tuple(Lease(*found) for found in database.execute(sql, values))

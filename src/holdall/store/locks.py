@@ -14,19 +14,20 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 POLL_SECONDS = 0.02
 ATTEMPTS = 1000
 
 
 class FileLock:
-    """An exclusive lock on the file at `path`, made if missing (mode 0600). A context manager; `fd` is the open file."""
+    """An exclusive lock on the file at `path`; `fd` is the open file. A context manager."""
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self.fd = fd
 
-    def __enter__(self) -> FileLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -51,7 +52,7 @@ class FileLock:
 
 
 def acquire(path: str, *, timeout: float | None = None) -> FileLock:
-    """Wait for the lock at `path`; `timeout` in seconds, None for ever. Raises TimeoutError and OSError.
+    """Wait for the lock at `path`, made if missing (mode 0600); `timeout` in seconds, None for ever. Raises TimeoutError and OSError.
 
     One process must not acquire one path twice: flock(2) would wait for itself.
     """
@@ -70,7 +71,7 @@ def acquire(path: str, *, timeout: float | None = None) -> FileLock:
 
 
 def attempt(path: str, *, create: bool = True) -> FileLock | None:
-    """Take the lock at `path` if nobody has it; None when somebody has, or when the file is missing and not to be made."""
+    """Take the lock at `path`; None when somebody has it, or when the file is missing and not to be made."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
     for _ in range(ATTEMPTS):
         try:

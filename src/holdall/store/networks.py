@@ -39,7 +39,12 @@ class Networks:
         self._database = database
 
     def create(
-        self, name: str, driver: str, plan: Callable[[list[NetworkRow]], str], *, label: Mapping[str, str] | None = None
+        self,
+        name: str,
+        driver: str,
+        plan: Callable[[tuple[NetworkRow, ...]], str],
+        *,
+        label: Mapping[str, str] | None = None,
     ) -> NetworkRow:
         """Add a network; `plan` gets the others (to keep subnets apart) and gives this one's text, in one transaction.
 
@@ -47,7 +52,7 @@ class Networks:
         """
         check_name(name)
         with self._database.transaction() as database:
-            others = [_row(values) for values in database.execute(f"SELECT {COLUMNS} FROM networks ORDER BY name")]
+            others = tuple(_row(values) for values in database.execute(f"SELECT {COLUMNS} FROM networks ORDER BY name"))
             row = NetworkRow(name, driver, plan(others), time.time_ns(), dict(label or {}))
             try:
                 database.execute(
@@ -58,7 +63,7 @@ class Networks:
                 raise NameInUse(f'the network name "{name}" is in use', hint="choose another name") from error
         return row
 
-    def ensure(self, name: str, driver: str, plan: Callable[[list[NetworkRow]], str]) -> NetworkRow:
+    def ensure(self, name: str, driver: str, plan: Callable[[tuple[NetworkRow, ...]], str]) -> NetworkRow:
         """The network `name`, made as by `create` when it is missing. Cheap when it is there."""
         row = self.find(name)
         if row is not None:
@@ -80,9 +85,9 @@ class Networks:
             raise NetworkNotFound(f'no network "{name}"')
         return row
 
-    def list(self) -> list[NetworkRow]:
+    def list(self) -> tuple[NetworkRow, ...]:
         """Every network by name."""
-        return [_row(values) for values in self._database.all(f"SELECT {COLUMNS} FROM networks ORDER BY name")]
+        return tuple(_row(values) for values in self._database.all(f"SELECT {COLUMNS} FROM networks ORDER BY name"))
 
     def update_plan(self, name: str, plan: str) -> None:
         """Replace the plan of a network. Raises NetworkNotFound."""

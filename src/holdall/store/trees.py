@@ -58,7 +58,7 @@ def remove_tree(path: str) -> None:
 
 
 def disk_usage(path: str) -> int:
-    """Bytes on disk below `path`, each hard-linked file once; 0 when it is missing. What vanishes meanwhile is not counted."""
+    """Bytes on disk below `path`, each hard-linked file once; what is missing or vanishes meanwhile counts nothing."""
     total = 0
     seen: set[tuple[int, int]] = set()
 
@@ -113,7 +113,7 @@ class _Level:
         self.name = name
         self.folders: list[str] = []
         with os.scandir(fd) as entries:
-            files = []
+            files: list[str] = []
             for entry in entries:
                 (self.folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
         for file in files:

@@ -77,16 +77,18 @@ class Volumes:
             raise VolumeNotFound(f'no volume "{name}"', hint="list volumes with holdall volume ls")
         return volume
 
-    def list(self) -> list[Volume]:
+    def list(self) -> tuple[Volume, ...]:
         """Every volume by name."""
-        return [self._volume(values) for values in self._database.all(f"SELECT {COLUMNS} FROM volumes ORDER BY name")]
+        return tuple(
+            self._volume(values) for values in self._database.all(f"SELECT {COLUMNS} FROM volumes ORDER BY name")
+        )
 
-    def users(self, name: str) -> list[str]:
+    def users(self, name: str) -> tuple[str, ...]:
         """IDs of the containers that use the volume."""
         rows = self._database.all(
             "SELECT container FROM container_volumes WHERE volume = ? ORDER BY container", (name,)
         )
-        return [container for (container,) in rows]
+        return tuple(container for (container,) in rows)
 
     def remove(self, name: str) -> None:
         """Delete a volume no container uses, and its data. Raises VolumeNotFound, VolumeInUse, SystemFailure."""
@@ -103,7 +105,7 @@ class Volumes:
 
     def prune(
         self, *, everything: bool = False, wanted: Iterable[str] = (), unwanted: Iterable[str] = ()
-    ) -> list[tuple[str, int]]:
+    ) -> tuple[tuple[str, int], ...]:
         """Remove unused volumes whose labels fit; anonymous ones only, unless `everything`. Names and bytes freed."""
         wanted, unwanted = tuple(wanted), tuple(unwanted)
         removed = []
@@ -115,7 +117,7 @@ class Volumes:
                 except (VolumeInUse, VolumeNotFound):
                     continue
                 removed.append((volume.name, size))
-        return removed
+        return tuple(removed)
 
     def size(self, name: str) -> int:
         """Bytes on disk below the volume."""
@@ -123,13 +125,13 @@ class Volumes:
 
         return disk_usage(f"{self._paths.volumes}/{name}")
 
-    def folders_without_row(self) -> list[str]:
+    def folders_without_row(self) -> tuple[str, ...]:
         """Names of folders no row names: remains of a crash, or put there by somebody else."""
         rows = {name for (name,) in self._database.all("SELECT name FROM volumes")}
-        return sorted(name for name in os.listdir(self._paths.volumes) if name not in rows and name[0] != ".")
+        return tuple(sorted(name for name in os.listdir(self._paths.volumes) if name not in rows and name[0] != "."))
 
     def remove_folder(self, name: str) -> None:
-        """Delete the data of a volume without row; a volume made again meanwhile is left alone. Raises SystemFailure."""
+        """Delete the data of a volume without row; one made again meanwhile stays. Raises SystemFailure."""
         from holdall.store.trees import set_aside
 
         with self._database.transaction() as database:
