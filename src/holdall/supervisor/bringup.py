@@ -3,18 +3,207 @@
 The client that finds nobody listening takes the lock file, makes the listening socket itself and hands both to the
 new process, so its own connection (and everybody else's) succeeds at once and waits in the socket's queue while Python
 starts. The lock belongs to the open file, not to a process: there is no moment without an owner. A supervisor that
-goes renames its socket away first and serves whoever came before that; see going.py.
+goes moves its socket away first and serves whoever came before that; see idle.py.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import socket
+import sys
+import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from holdall.paths import Paths
+from holdall.errors import NotPermitted, SupervisorUnavailable
+from holdall.paths import Paths
+
+LOCK = "/supervisor.lock"
+LOG = "/supervisor.log"
+MAX_LOG_BYTES = 1 << 20
+BACKLOG = 512
+SECONDS = 20.0
+FIRST_PAUSE = 0.0005
+LONGEST_PAUSE = 0.02
+LISTENER_FD = 3
+LOCK_FD = 4
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+_BOOT = "import sys;sys.path.insert(0,sys.argv[1]);from holdall.supervisor.main import main;main(sys.argv[2:])"
 
 
 def connect(paths: Paths, *, start: bool = True) -> socket.socket:
-    """A connected socket whose supervisor has not greeted yet. Raises SupervisorUnavailable."""
-    raise NotImplementedError
+    """A connected socket whose supervisor may not have greeted yet. Raises SupervisorUnavailable, NotPermitted."""
+    reap()
+    pause = FIRST_PAUSE
+    end = time.monotonic() + SECONDS
+    while True:
+        sock = _try_connect(paths.socket)
+        if sock is not None:
+            return sock
+        if not start and not _somebody_owns(paths):
+            raise SupervisorUnavailable("no supervisor runs for this store")
+        if start and _bring_up(paths):
+            continue
+        if time.monotonic() > end:
+            raise SupervisorUnavailable(
+                f'cannot reach the supervisor at "{paths.socket}"', hint=f'look at "{paths.run_root}{LOG}"'
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _try_connect(path: str) -> socket.socket | None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with ShortPath(path) as short:
+            sock.connect(short)
+        return sock
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    except PermissionError as err:
+        sock.close()
+        raise NotPermitted(f'cannot connect to "{path}": permission denied', hint="run holdall as the owner") from err
+    except BaseException:
+        sock.close()
+        raise
+
+
+class ShortPath:
+    """A unix socket's path in at most 108 bytes (unix(7)): through the folder's descriptor when it is longer."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._folder = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 108:
+            return self._path
+        folder, name = os.path.split(self._path)
+        self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._folder}/{name}"
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+
+
+def _open_lock(paths: Paths, flags: int) -> int:
+    return os.open(paths.run_root + LOCK, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+
+
+def _somebody_owns(paths: Paths) -> bool:
+    try:
+        lock = _open_lock(paths, 0)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+
+
+def _bring_up(paths: Paths) -> bool:
+    """Start a supervisor unless somebody owns the store; whether one was started."""
+    _make_run_root(paths.run_root)
+    lock = _open_lock(paths, os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        listener = listen(paths.socket)
+        try:
+            _spawn(paths, listener.fileno(), lock)
+        finally:
+            listener.close()
+        return True
+    finally:
+        os.close(lock)
+
+
+def _make_run_root(path: str) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    owner = os.stat(path).st_uid
+    if owner != os.geteuid():
+        raise NotPermitted(f'"{path}" belongs to uid {owner}', hint="choose another folder with --run-root")
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket that replaces whatever is at `path`, only for its owner. The caller holds the lock."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    mask = os.umask(0o177)
+    try:
+        with ShortPath(path) as short:
+            listener.bind(short)
+    finally:
+        os.umask(mask)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _spawn(paths: Paths, listener: int, lock: int) -> None:
+    """Execute the supervisor with the listener and the lock as 3 and 4; it forks itself into the background."""
+    source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    argv = [sys.executable, "-I", "-S", "-c", _BOOT, source, paths.root, paths.run_root]
+    environment = {name: value for name, value in os.environ.items() if _wanted(name)}
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (listener, lock)]
+    log = _open_log(paths)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, log, 2),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, high[0], LISTENER_FD),
+        (os.POSIX_SPAWN_DUP2, high[1], LOCK_FD),
+    ]
+    ignored = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+    try:
+        pid = os.posix_spawn(
+            sys.executable, argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=ignored
+        )
+    finally:
+        for fd in (*high, log):
+            os.close(fd)
+    _reap_later(pid)
+
+
+def _wanted(name: str) -> bool:
+    return name in _KEPT_ENVIRONMENT or name.startswith("HOLDALL_")
+
+
+def _open_log(paths: Paths) -> int:
+    """The supervisor's own log, begun anew when it has grown; above 10 so that no dup2 of the spawn meets it."""
+    path = paths.run_root + LOG
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(fd).st_size > MAX_LOG_BYTES:
+            os.ftruncate(fd, 0)
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    finally:
+        os.close(fd)
+
+
+_children: list[int] = []
+
+
+def _reap_later(pid: int) -> None:
+    """Remember the intermediate process; it ends as soon as Python is up in it."""
+    _children.append(pid)
+
+
+def reap() -> None:
+    """Reap intermediate processes that have ended. Never blocks."""
+    for pid in tuple(_children):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+        except ChildProcessError:
+            pass
+        _children.remove(pid)

@@ -12,8 +12,6 @@ import socket
 
 from holdall.errors import SupervisorUnavailable
 from holdall.record import record
-from holdall.supervisor import bringup, protocol
-from holdall.supervisor.protocol import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdall.paths import Paths
-
-RETRIES = 5
+    from holdall.supervisor.protocol import Message
 
 
 @record
@@ -69,7 +66,7 @@ def connect(paths: Paths, *, start: bool = True) -> Connection:
 
     With `start=False` the error also means that none runs.
     """
-    return Connection(paths, bringup.connect(paths, start=start))
+    return Connection(Line(paths, bringup.connect(paths, start=start)))
 
 
 def connect_if_running(paths: Paths) -> Connection | None:
@@ -83,11 +80,8 @@ def connect_if_running(paths: Paths) -> Connection | None:
 class Connection:
     """One connection. Requests raise what the supervisor answered, rebuilt as a class of `holdall.errors`."""
 
-    def __init__(self, paths: Paths, sock: socket.socket) -> None:
-        self._paths = paths
-        self._sock = sock
-        self._greeted = False
-        self._events: list[dict[str, Any]] = []
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._watch: dict[str, Any] = {}
         self._kept: list[int] = []
         self._pidfd = -1
@@ -102,11 +96,14 @@ class Connection:
     def close(self) -> None:
         """Close the connection: an attached client detaches, a foreground one leaves its container running."""
         self._release()
-        self._sock.close()
+        self._line.close()
 
     def fileno(self) -> int:
-        """The descriptor to poll for reading beside attached output; then call `poll_exit`. Never changes."""
-        return self._sock.fileno()
+        """The descriptor to poll(2) for reading beside attached output; then call `poll_exit`.
+
+        The number never changes, but what it refers to may: do not use it with epoll(7).
+        """
+        return self._line.fileno()
 
     # -- containers ---------------------------------------------------------------------------------------------
 
@@ -138,20 +135,18 @@ class Connection:
         if container_id is not None:
             self._begin({"op": "wait", "id": container_id}, [])
         while self._exit is None:
-            self._exit = self._take_exit(self._next_event())
+            self._take(block=True)
         return self._exit
 
     def poll_exit(self) -> Exit | None:
         """The end of what is watched, or None if it has not come. Never blocks; call when `fileno()` is readable."""
         if self._exit is None:
-            message = self._receive_watched(block=False)
-            if message is not None:
-                self._exit = self._take_exit(message.body)
+            self._take(block=False)
         return self._exit
 
     def signal(self, container_id: str, number: int) -> None:
         """Send a signal to the container's first process. Raises ContainerNotFound, ContainerStateConflict."""
-        self._request({"op": "signal", "id": container_id, "signal": number})
+        self._ok({"op": "signal", "id": container_id, "signal": number})
 
     def stop(self, container_id: str, *, signal: int | None = None, timeout: float | None = None) -> Exit:
         """Stop a container for good: its stop signal, `timeout` seconds (negative: for ever), then SIGKILL.
@@ -159,24 +154,24 @@ class Connection:
         Returns when it has ended; at once when it does not run. No restart policy starts it again.
         Raises ContainerNotFound.
         """
-        return _exit(self._request({"op": "stop", "id": container_id, "signal": signal, "timeout": timeout}).body["ok"])
+        return _exit(self._ok({"op": "stop", "id": container_id, "signal": signal, "timeout": timeout}))
 
     def pause(self, container_id: str) -> None:
         """Freeze all processes of the container. Raises ContainerNotFound, ContainerStateConflict."""
-        self._request({"op": "pause", "id": container_id})
+        self._ok({"op": "pause", "id": container_id})
 
     def unpause(self, container_id: str) -> None:
         """Thaw the container. Raises ContainerNotFound, ContainerStateConflict."""
-        self._request({"op": "unpause", "id": container_id})
+        self._ok({"op": "unpause", "id": container_id})
 
     def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
         """Apply new limits (`linux.resources` of the runtime specification) if the container runs, and read its
         launch.json again, which the caller has written before. Raises ContainerNotFound, SystemFailure."""
-        self._request({"op": "update", "id": container_id, "resources": dict(resources)})
+        self._ok({"op": "update", "id": container_id, "resources": dict(resources)})
 
     def rename(self, container_id: str, name: str) -> None:
         """Tell the new name; the caller has written launch.json before."""
-        self._request({"op": "rename", "id": container_id, "name": name})
+        self._ok({"op": "rename", "id": container_id, "name": name})
 
     def forget(self, container_id: str) -> None:
         """Say that the caller now removes the container; nobody can start it until this connection closes.
@@ -184,16 +179,16 @@ class Connection:
         Raises ContainerStateConflict while it runs. If the caller dies before launch.json is gone and the container
         is `auto_remove`, the supervisor runs its `remove` argv.
         """
-        self._request({"op": "forget", "id": container_id})
+        self._ok({"op": "forget", "id": container_id})
 
-    def list(self) -> tuple[Listed, ...]:
+    def containers(self) -> tuple[Listed, ...]:
         """The containers that run, start, pause or wait for a restart."""
-        found = self._request({"op": "list"}).body["ok"]["containers"]
+        found = self._ok({"op": "list"})["containers"]
         return tuple([Listed(**entry) for entry in found])
 
     def status(self) -> Status:
         """The supervisor's own figures."""
-        return Status(**self._request({"op": "status"}).body["ok"])
+        return Status(**self._ok({"op": "status"}))
 
     # -- exec ---------------------------------------------------------------------------------------------------
 
@@ -202,17 +197,20 @@ class Connection:
         container_id: str,
         process: Mapping[str, Any],
         *,
+        user: str = "",
         stdio: tuple[int, int, int] | None = None,
         detach: bool = False,
     ) -> Started:
         """Run another process (`process` of the runtime specification) in a running container; `wait` gives its end.
 
+        `user` is looked up in the container like `Launch.user`, "" meaning the one in `process`.
         Without a terminal `stdio` are its three descriptors, None meaning /dev/null; with `process.terminal` the
         answer carries the master. With `detach` the process outlives this connection's terminal.
         Raises ContainerNotFound, ContainerStateConflict, StartError (126, 127).
         """
-        body = {"op": "exec", "id": container_id, "process": dict(process), "detach": detach}
-        reply = self._request(body, list(stdio or ()))
+        body = {"op": "exec", "id": container_id, "process": dict(process), "user": user, "detach": detach}
+        self._release()
+        reply = self._line.request(body, list(stdio or ()))
         self._watch = {"op": "exec"}
         self._exit = None
         answer = reply.body["ok"]
@@ -222,24 +220,24 @@ class Connection:
 
     def detach(self) -> None:
         """Let go of the exec with a terminal on this connection: it runs on, its output goes nowhere."""
-        self._request({"op": "detach"})
+        self._ok({"op": "detach"})
 
     # -- underneath ---------------------------------------------------------------------------------------------
 
     def _watching(self, body: dict[str, Any], stdout: int | None, stderr: int | None) -> Started:
         body["streams"] = [name for name, fd in (("stdout", stdout), ("stderr", stderr)) if fd is not None]
         reply = self._begin(body, [fd for fd in (stdout, stderr) if fd is not None])
-        answer = reply.body["ok"]
         fds = list(reply.fds)
-        stdin = fds.pop(0) if answer.get("stdin") and fds else None
-        return Started(int(answer["pid"]), stdin, fds.pop(0) if fds else None)
+        answer = reply.body["ok"]
+        stdin = fds.pop(0) if answer["stdin"] else None
+        return Started(int(answer["pid"]), stdin, fds.pop(0) if answer["terminal"] else None)
 
     def _begin(self, body: dict[str, Any], fds: list[int]) -> Message:
         self._release()
         self._exit = None
-        reply = self._request(body, fds)
+        reply = self._line.request(body, fds)
         self._kept = [os.dup(fd) for fd in fds]
-        self._watch = {"op": "wait", "id": body["id"], "run": reply.body["ok"].get("run", 0)}
+        self._watch = {"op": "wait", "id": body["id"], "run": reply.body["ok"]["run"]}
         if fds:
             self._watch.update(op="attach", streams=body["streams"], stdin=False)
         return reply
@@ -252,17 +250,29 @@ class Connection:
             os.close(self._pidfd)
             self._pidfd = -1
 
-    def _request(self, body: dict[str, Any], fds: list[int] | None = None) -> Message:
-        raise NotImplementedError
+    def _ok(self, body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._line.request(body, []).body["ok"]
+        return answer
 
-    def _next_event(self) -> dict[str, Any]:
-        raise NotImplementedError
+    def _take(self, *, block: bool) -> None:
+        event = self._line.event(block=block)
+        if event is LOST:
+            self._resume()
+        elif event is not None and event.get("event") == "exit":
+            self._release()
+            self._exit = _exit(event)
 
-    def _receive_watched(self, *, block: bool) -> Message | None:
-        raise NotImplementedError
-
-    def _take_exit(self, event: dict[str, Any]) -> Exit | None:
-        raise NotImplementedError
+    def _resume(self) -> None:
+        if self._watch.get("op") == "exec":
+            self._exit = exit_of(self._pidfd)
+            self._release()
+            return
+        self._line.reconnect()
+        try:
+            self._line.request(self._watch, self._kept)
+        except ContainerNotFound:
+            self._release()
+            self._exit = Exit(None, error="the container was removed")
 
 
 def _exit(value: dict[str, Any]) -> Exit:

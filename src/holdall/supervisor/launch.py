@@ -12,6 +12,7 @@ import os
 
 from holdall.errors import ContainerNotFound, StoreCorrupt
 from holdall.record import record
+from holdall.runtime.launch import Directory, Overlay
 from holdall.supervisor.durable import read_bounded, write_atomic
 
 TYPE_CHECKING = False
@@ -50,26 +51,11 @@ class LogLimits:
 
 
 @record
-class OverlayRoot:
-    """Root file system from an overlay: `lowers` top first, all of them absolute paths."""
-
-    lowers: tuple[str, ...]
-    upper: str
-    work: str
-
-
-@record
-class DirectoryRoot:
-    """Root file system that is a plain directory."""
-
-    path: str
-
-
-@record
 class Launch:
     """One container as the supervisor sees it.
 
-    `user` is the name or id to show; `stop_timeout` is in seconds, negative meaning for ever; `seccomp` is the path of
+    `user` is Docker's `name|uid[:group|gid]`, looked up in the root file system, "" meaning the specification's;
+    `stop_timeout` is in seconds, negative meaning for ever; `seccomp` is the path of
     a compiled filter; `cgroup` is the path below each hierarchy's root; `resources` is the `linux.resources` of the
     runtime specification; `network` is "none", "host" or "bridge" (then `plan` and `attachment` are there);
     `remove` is the argv that removes an `auto_remove` container after its exit when the client that started it is gone.
@@ -77,7 +63,7 @@ class Launch:
 
     id: str
     name: str
-    rootfs: OverlayRoot | DirectoryRoot
+    rootfs: Overlay | Directory
     cgroup: str
     user: str = ""
     terminal: bool = False
@@ -97,16 +83,15 @@ class Launch:
     remove: tuple[str, ...] = ()
 
 
-def _root_to_json(root: OverlayRoot | DirectoryRoot) -> dict[str, Any]:
-    if isinstance(root, OverlayRoot):
-        return {"lowers": list(root.lowers), "upper": root.upper, "work": root.work}
-    return {"directory": root.path}
+def _root_to_json(root: Overlay | Directory) -> dict[str, Any]:
+    return {"kind": "overlay" if isinstance(root, Overlay) else "directory", **root.__dict__}
 
 
-def _root_from_json(value: dict[str, Any]) -> OverlayRoot | DirectoryRoot:
-    if "directory" in value:
-        return DirectoryRoot(value["directory"])
-    return OverlayRoot(tuple(value["lowers"]), value["upper"], value["work"])
+def _root_from_json(value: dict[str, Any]) -> Overlay | Directory:
+    if value.pop("kind") == "directory":
+        return Directory(**value)
+    value["lowers"] = tuple(value["lowers"])
+    return Overlay(**value)
 
 
 def to_json(launch: Launch) -> dict[str, Any]:
