@@ -76,10 +76,14 @@ def bounding() -> int:
 
 def drop_bounding(keep: int) -> None:
     """Drop every capability that is not in `keep` from the bounding set. Needs CAP_SETPCAP."""
-    present = bounding()
     for number in range(_HIGHEST_POSSIBLE + 1):
-        if present >> number & 1 and not keep >> number & 1:
-            prctl(PR_CAPBSET_DROP, number)
+        if not keep >> number & 1:
+            try:
+                prctl(PR_CAPBSET_DROP, number)
+            except OSError as err:
+                if err.errno != errno.EINVAL:
+                    raise
+                break  # beyond the kernel's last capability
 
 
 def set_ambient(bits: int) -> None:

@@ -41,8 +41,7 @@ def _configure(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool
             for lower in lowers:
                 mount.fsconfig(fd, "lowerdir+", lower)
         else:
-            for lower in lowers:
-                held.append(os.open(lower, os.O_PATH | os.O_CLOEXEC))
+            held += [os.open(lower, os.O_PATH | os.O_CLOEXEC) for lower in lowers]
             mount.fsconfig(fd, "lowerdir", ":".join([f"/proc/self/fd/{number}" for number in held]))
         if upper:
             mount.fsconfig(fd, "upperdir", _escape(upper, one_by_one))

@@ -10,6 +10,7 @@ from holdall.linux.libc import check, libc, syscall
 SYS_CLOSE_RANGE = 436
 SYS_PERSONALITY = {"x86_64": 135, "aarch64": 92}
 UINT_MAX = 0xFFFFFFFF
+CLOSE_RANGE_CLOEXEC = 4
 
 PR_SET_PDEATHSIG = 1
 PR_GET_DUMPABLE = 3
@@ -53,6 +54,11 @@ def set_child_subreaper(*, enabled: bool = True) -> None:
 def set_name(name: str) -> None:
     """Set the thread's name as in /proc/self/comm; the kernel keeps 15 bytes."""
     check(libc.prctl(ctypes.c_int(PR_SET_NAME), ctypes.c_char_p(name.encode()[:15]), 0, 0, 0))
+
+
+def cloexec_from(first: int) -> None:
+    """Mark every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11)."""
+    syscall(SYS_CLOSE_RANGE, first, UINT_MAX, CLOSE_RANGE_CLOEXEC)
 
 
 def close_range(first: int, last: int = UINT_MAX) -> None:

@@ -52,16 +52,18 @@ class Launch:
     """One container to start.
 
     `bundle` is the folder of config.json (relative paths of the spec count from it). `user` is Docker's
-    `name|uid[:group|gid]`, looked up inside the root; None means `spec.process.user`. `seccomp_bpf` is a compiled
+    `name|uid[:group|gid]`, looked up inside the root ("" is root with root's groups); None means `spec.process.user`.
+    `groups` are more group names or numbers, looked up there, too. `seccomp_bpf` is a compiled
     filter. The child writes itself to each of `cgroup_procs` before it unshares the cgroup namespace. `init` puts a
     small PID 1 in front of the command that forwards signals and reaps. `create_cwd` makes a missing working folder.
-    `container_id` and `state_dir` only serve hooks.
+    `container_id` only serves hooks.
     """
 
     bundle: str
     spec: RuntimeSpec
     rootfs: RootSource
     user: str | None = None
+    groups: tuple[str, ...] = ()
     seccomp_bpf: bytes | None = None
     cgroup_procs: tuple[str, ...] = ()
     init: bool = False
@@ -77,5 +79,6 @@ class Join:
     pidfd: int
     process: ProcessSpec
     user: str | None = None
+    groups: tuple[str, ...] = ()
     seccomp_bpf: bytes | None = None
     cgroup_procs: tuple[str, ...] = ()

@@ -105,6 +105,14 @@ def receive(sock: socket.socket) -> tuple[bytes, str, int | None] | None:
     return body[:1], body[1:].decode("utf-8", "surrogateescape"), fds[0] if fds else None
 
 
+def peek(process: Process) -> bytes:
+    """Letter of the message that waits; HOOKS is taken off the socket, any other stays. b"" at end of file."""
+    letter = process.status.recv(1, socket.MSG_PEEK)
+    if letter == HOOKS:
+        process.status.recv(1)
+    return letter
+
+
 def read(process: Process) -> tuple[Message, ...]:
     """Every message that waits on `process.status`, without blocking; () when there is none yet.
 
