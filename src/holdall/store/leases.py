@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from holdall.store.database import Database
 
 
+LOST = "WHERE container NOT IN (SELECT id FROM containers)"
+
+
 @record
 class Lease:
     """One address (text as the network wrote it) on one network, held by a container ID or another user's name."""
@@ -68,11 +71,15 @@ class Leases:
         A container's row comes before its lease, so a lease without one is the remains of a crash.
         """
         with self._database.transaction() as database:
-            where = "WHERE container NOT IN (SELECT id FROM containers)"
-            lost = _leases(database, where, ())
+            lost = _leases(database, LOST, ())
             if lost:
-                database.execute(f"DELETE FROM leases {where}")
+                database.execute(f"DELETE FROM leases {LOST}")
         return lost
+
+    def lost(self) -> tuple[Lease, ...]:
+        """What `sweep` would give back."""
+        with self._database.lock:
+            return _leases(self._database, LOST, ())
 
 
 def _leases(database: Database, where: str, values: tuple[str, ...]) -> tuple[Lease, ...]:

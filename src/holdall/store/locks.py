@@ -52,7 +52,9 @@ class FileLock:
 
 
 def acquire(path: str, *, timeout: float | None = None) -> FileLock:
-    """Wait for the lock at `path`, made if missing (mode 0600); `timeout` in seconds, None for ever. Raises TimeoutError and OSError.
+    """Wait for the lock at `path`, made if missing (mode 0600); `timeout` in seconds, None for ever.
+
+    Raises TimeoutError and OSError.
 
     One process must not acquire one path twice: flock(2) would wait for itself.
     """

@@ -6,6 +6,7 @@ A container may have made a tree deeper than Python's recursion limit or PATH_MA
 from __future__ import annotations
 
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ class Aside:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def remove(self) -> None:
-        """Delete it. Idempotent; another process may be at it too. Raises OSError."""
+    def remove(self) -> int:
+        """Delete it; bytes that came free. Idempotent; another process may be at it too. Raises OSError."""
+        size = disk_usage(self.path)
         remove_tree(self.path)
+        return size
 
 
 def set_aside(path: str) -> Aside | None:
@@ -58,7 +61,7 @@ def remove_tree(path: str) -> None:
 
 
 def disk_usage(path: str) -> int:
-    """Bytes on disk below `path`, each hard-linked file once; what is missing or vanishes meanwhile counts nothing."""
+    """Bytes on disk of and below `path`, each hard-linked file once; what vanishes counts nothing."""
     total = 0
     seen: set[tuple[int, int]] = set()
 
@@ -75,8 +78,10 @@ def disk_usage(path: str) -> int:
         total += found.st_blocks * 512
 
     try:
-        total += os.stat(path, follow_symlinks=False).st_blocks * 512
-        _walk(path, count, count)
+        found = os.stat(path, follow_symlinks=False)
+        total += found.st_blocks * 512
+        if stat.S_ISDIR(found.st_mode):
+            _walk(path, count, count)
     except (FileNotFoundError, NotADirectoryError):
         pass
     return total

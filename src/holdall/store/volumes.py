@@ -128,7 +128,7 @@ class Volumes:
     def folders_without_row(self) -> tuple[str, ...]:
         """Names of folders no row names: remains of a crash, or put there by somebody else."""
         rows = {name for (name,) in self._database.all("SELECT name FROM volumes")}
-        return tuple(sorted(name for name in os.listdir(self._paths.volumes) if name not in rows and name[0] != "."))
+        return tuple(sorted(name for name in os.listdir(self._paths.volumes) if name not in rows and NAME.match(name)))
 
     def remove_folder(self, name: str) -> None:
         """Delete the data of a volume without row; one made again meanwhile stays. Raises SystemFailure."""

@@ -1,0 +1,108 @@
+"""A light check of the store for `doctor`: does everything a row names exist, and is everything there named?"""
+
+from __future__ import annotations
+
+import os
+
+from holdall.record import record
+from holdall.store import layout_index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdall.paths import Paths
+    from holdall.store.database import Database
+    from holdall.store.snapshots.snapshotter import Snapshotter
+
+LISTED = 20
+
+
+@record
+class Problem:
+    """One finding: what is wrong, and the sentence that says what to do."""
+
+    message: str
+    hint: str
+
+
+def check(database: Database, paths: Paths, snapshots: Snapshotter) -> tuple[Problem, ...]:
+    """All problems found, none for a healthy store; blobs are not read through. Raises StoreCorrupt."""
+    return (
+        *_database(database),
+        *_blobs(database, paths),
+        *_layers(database, snapshots),
+        *_containers(database, paths),
+        *_volumes(database, paths),
+        *_garbage(database, paths, snapshots),
+    )
+
+
+def _database(database: Database) -> Iterator[Problem]:
+    for (line,) in database.all(f"PRAGMA quick_check({LISTED})"):
+        if line != "ok":
+            yield Problem(f"the database is damaged: {line}", "restore holdall.db from a backup")
+    for table, _, parent, _ in database.all("PRAGMA foreign_key_check")[:LISTED]:
+        yield Problem(f'a row of table "{table}" refers to a missing row of "{parent}"', "restore holdall.db")
+
+
+def _blobs(database: Database, paths: Paths) -> Iterator[Problem]:
+    rows = database.all(
+        """SELECT DISTINCT parts.digest, parts.size, manifests.image
+        FROM parts JOIN manifests ON manifests.digest = parts.manifest
+        UNION SELECT digest, size, image FROM manifests
+        UNION SELECT target, -1, image FROM names"""
+    )
+    for digest, size, image in rows:
+        try:
+            found = os.stat(f"{paths.blobs}/{digest.replace(':', '/', 1)}").st_size
+        except FileNotFoundError:
+            yield Problem(f'blob "{digest}" of image {_short(image)} is missing', "remove the image and pull it again")
+            continue
+        if size not in (-1, found):
+            yield Problem(
+                f'blob "{digest}" of image {_short(image)} has {found} bytes, not {size}',
+                "remove the image and pull it again",
+            )
+
+
+def _layers(database: Database, snapshots: Snapshotter) -> Iterator[Problem]:
+    for image, layers in database.all("SELECT id, layers FROM images"):
+        for diff_id in layers.split():
+            if not snapshots.has(diff_id):
+                yield Problem(
+                    f'layer "{diff_id}" of image {_short(image)} is missing', "remove the image and pull it again"
+                )
+    for container, layers in database.all("SELECT id, layers FROM containers"):
+        for diff_id in layers.split():
+            if not snapshots.has(diff_id):
+                yield Problem(f'layer "{diff_id}" of container {container[:12]} is missing', "remove the container")
+
+
+def _containers(database: Database, paths: Paths) -> Iterator[Problem]:
+    for container, name in database.all("SELECT id, name FROM containers"):
+        if not os.path.isdir(paths.container(container)):
+            yield Problem(f'container "{name}" has lost its folder', f"remove it with holdall rm {container[:12]}")
+
+
+def _volumes(database: Database, paths: Paths) -> Iterator[Problem]:
+    for (name,) in database.all("SELECT name FROM volumes"):
+        if not os.path.isdir(f"{paths.volumes}/{name}/_data"):
+            yield Problem(f'volume "{name}" has lost its folder', f"remove it with holdall volume rm {name}")
+
+
+def _garbage(database: Database, paths: Paths, snapshots: Snapshotter) -> Iterator[Problem]:
+    from holdall.store.gc import collect
+
+    found = collect(database, paths, snapshots, dry_run=True)
+    if any(one.kind == "index" for one in found) and layout_index.current(paths):
+        yield Problem("index.json is out of date", "run holdall system prune")
+    rest = [one for one in found if one.kind != "index"]
+    if rest:
+        size = sum(one.size for one in rest)
+        kinds = ", ".join(sorted({one.kind for one in rest}))
+        yield Problem(f"{len(rest)} things left by a crash, {size} bytes: {kinds}", "run holdall system prune")
+
+
+def _short(image: str) -> str:
+    return image.partition(":")[2][:12]

@@ -1,0 +1,195 @@
+"""Writing images: blobs copied, layers unpacked, then one transaction that makes the image exist.
+
+Until the transaction everything is under a hold, so that removals elsewhere cannot take it; then rows refer to it.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest
+from holdall.events import Event, silent
+from holdall.image.validate import check_image
+from holdall.oci import timestamp
+from holdall.store import labels, layout_index
+from holdall.store.ingest import copy_blob
+from holdall.store.names import drop_unused_manifests, put_name
+from holdall.store.records import Name
+from holdall.store.sweep import sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from holdall.events import Reporter
+    from holdall.image.image import Image, Layer
+    from holdall.oci.index import Index
+    from holdall.oci.reference import Reference
+    from holdall.store.database import Database
+    from holdall.store.holds import HeldContent
+    from holdall.store.images import ImageStore
+    from holdall.store.records import ImageRecord
+    from holdall.store.snapshots.snapshotter import LayerInfo
+
+WORKERS = 2
+"""Layers unpacked side by side: see docs/decisions/0031 for the measurement behind threads, and behind two."""
+MAX_NANOSECONDS = (1 << 63) - 1
+
+
+def write(
+    store: ImageStore,
+    image: Image,
+    reference: Reference | None,
+    *,
+    index: Index | None = None,
+    parent: str = "",
+    pulled: bool = False,
+    progress: Reporter = silent,
+) -> ImageRecord:
+    """See `ImageStore.write`."""
+    check_image(image)
+    names = _names(image, reference, index, pulled=pulled)
+    with store.hold() as hold:
+        infos = _take(store, image, hold, progress)
+        hold.put(image.manifest.descriptor, image.manifest.raw)
+        if index is not None:
+            hold.put(index.descriptor, index.raw)
+        garbage = _commit(store, image, infos, names, parent)
+    settle(store, garbage)
+    return store.at(str(image.id), str(image.digest))
+
+
+def tag(store: ImageStore, record: ImageRecord, reference: Reference) -> None:
+    """See `ImageStore.tag`."""
+    if reference.digest is not None or not reference.tag:
+        raise InvalidManifest(f'"{reference}" has a digest: a tag cannot be given to it')
+    name = Name(str(reference), reference.name, reference.tag, record.manifest, record.manifest)
+    _add_name(store, record, name, inherit=True)
+
+
+def add_digest(store: ImageStore, record: ImageRecord, reference: Reference, digest: str) -> None:
+    """See `ImageStore.add_digest`."""
+    _add_name(store, record, Name(f"{reference.name}@{digest}", reference.name, "", digest, record.manifest))
+
+
+def settle(store: ImageStore, blobs: set[str], layers: set[str] | None = None) -> tuple[tuple[str, ...], int]:
+    """After a change of names: index.json rewritten, what nothing refers to any more deleted; layers, bytes."""
+    written = layout_index.refresh(store.database, store.content.paths)
+    swept = sweep(store.database, store.content.paths, store.snapshots, blobs=blobs, layers=layers or set())
+    if not written:
+        layout_index.refresh(store.database, store.content.paths)
+    return tuple(swept.layers), swept.size
+
+
+def _names(image: Image, reference: Reference | None, index: Index | None, *, pulled: bool) -> list[Name]:
+    if reference is None:
+        return []
+    manifest = str(image.digest)
+    target = str(index.digest) if index is not None else manifest
+    if reference.digest is not None:
+        digest = str(reference.digest)
+        if digest not in (target, manifest):
+            raise IntegrityError(f'image "{reference}" has digest "{target}"')
+        return [Name(f"{reference.name}@{digest}", reference.name, "", digest, manifest)]
+    names = [Name(str(reference), reference.name, reference.tag or "", target, manifest)]
+    if pulled:
+        names.append(Name(f"{reference.name}@{target}", reference.name, "", target, manifest))
+    return names
+
+
+class _Cancelled(Exception):
+    """Unwinds a worker whose result nobody wants any more."""
+
+
+def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter) -> list[LayerInfo]:
+    """Copy each layer's blob, unpacking those already here meanwhile."""
+    cancelled = False
+
+    def report(event: Event) -> None:
+        if cancelled:
+            raise _Cancelled
+        progress(event)
+
+    copy_blob(image.source, hold, image.manifest.config)
+    jobs: dict[str, Future[LayerInfo]] = {}
+    with ThreadPoolExecutor(WORKERS, "unpack") as pool:
+        try:
+            for layer in image.layers:
+                _copy(layer, hold, progress)
+                if str(layer.diff_id) not in jobs:
+                    hold.keep_layer(layer.diff_id)
+                    held = _from(layer, hold)
+                    jobs[str(layer.diff_id)] = pool.submit(store.snapshots.ensure, held, report)
+            return [job.result() for job in jobs.values()]
+        except BaseException:
+            cancelled = True
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _from(layer: Layer, hold: HeldContent) -> Layer:
+    from holdall.record import replace
+
+    return replace(layer, source=hold)
+
+
+def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:
+    subject, size = layer.descriptor.digest.short, layer.descriptor.size
+    if copy_blob(layer.source, hold, layer.descriptor):
+        progress(Event(subject, "stored", size, size))
+
+
+def _commit(store: ImageStore, image: Image, infos: list[LayerInfo], names: list[Name], parent: str) -> set[str]:
+    """Rows for everything; digests that may have become garbage because a name moved."""
+    garbage: set[str] = set()
+    with store.database.transaction() as database:
+        for info in infos:
+            database.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?)", (info.diff_id, info.size, info.entries))
+        _insert_image(database, image, sum(info.size for info in infos), parent)
+        _insert_manifest(database, image)
+        for name in names:
+            garbage |= put_name(database, name, str(image.id))
+        garbage |= drop_unused_manifests(database)
+    return garbage
+
+
+def _insert_image(database: Database, image: Image, size: int, parent: str) -> None:
+    config = image.config
+    created = timestamp.parse(config.created) if config.created else 0
+    database.execute(
+        "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            str(image.id), str(image.digest), config.platform.os, config.platform.architecture, config.platform.variant,
+            max(0, min(created, MAX_NANOSECONDS)), time.time_ns(), size, parent, labels.encode(config.config.labels),
+            " ".join(str(diff_id) for diff_id in config.diff_ids),
+        ),
+    )  # fmt: skip
+
+
+def _insert_manifest(database: Database, image: Image) -> None:
+    manifest, digest = image.manifest, str(image.digest)
+    database.execute(
+        "INSERT OR IGNORE INTO manifests VALUES (?, ?, ?, ?)",
+        (digest, str(image.id), manifest.media_type, len(manifest.raw)),
+    )
+    for part in (manifest.config, *manifest.layers):
+        database.execute("INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", (digest, str(part.digest), part.size))
+
+
+def _add_name(store: ImageStore, record: ImageRecord, name: Name, *, inherit: bool = False) -> None:
+    with store.database.transaction() as database:
+        there = database.execute(
+            "SELECT 1 FROM manifests WHERE digest = ? AND image = ?", (record.manifest, record.id)
+        ).fetchone()
+        if there is None:
+            raise ImageNotFound(f'no image "{record.id}" in the store', hint="it was removed meanwhile")
+        if inherit:
+            # The new tag stands for the same index as the names it is taken from, so that its digest is the same.
+            row = database.execute(
+                "SELECT target FROM names WHERE manifest = ? ORDER BY target = manifest LIMIT 1", (record.manifest,)
+            ).fetchone()
+            if row is not None:
+                name = Name(name.text, name.repository, name.tag, row[0], name.manifest)
+        garbage = put_name(database, name, record.id) | drop_unused_manifests(database)
+    settle(store, garbage)

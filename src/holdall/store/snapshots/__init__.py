@@ -1,0 +1,1 @@
+"""Snapshot drivers: how a layer becomes files the kernel can mount."""
