@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdall.image.image import Image
 from holdall.image.memory import MemoryBlobs, StackedSource
+from holdall.image.validate import history_fits
 from holdall.oci import mediatype
 from holdall.oci.config import ImageConfig
 from holdall.oci.descriptor import Descriptor
@@ -101,8 +102,8 @@ def _derive(
 
 
 def _padded_history(image: Image) -> tuple[History, ...]:
-    """The history, made up for an image that has none: otherwise the new step would stand for the wrong layer."""
-    return image.config.history or tuple([History() for _ in image.manifest.layers])
+    """The history, made up where there is none that fits: otherwise the new step would stand for the wrong layer."""
+    return image.config.history if history_fits(image.config) else tuple([History() for _ in image.manifest.layers])
 
 
 def with_media_types(image: Image, *, docker: bool) -> Image:

@@ -8,6 +8,7 @@ from holdall.oci import mediatype
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.image.image import Image
+    from holdall.oci.config import ImageConfig
     from holdall.oci.manifest import Manifest
 
 
@@ -27,18 +28,20 @@ def check_manifest(manifest: Manifest) -> None:
             )
 
 
-def check_image(image: Image) -> None:
-    """Raises InvalidManifest when layers, diff IDs and history do not fit each other; Unsupported as `check_manifest`.
+def history_fits(config: ImageConfig) -> bool:
+    """Whether the steps with a layer are as many as the layers, so that each step can be told its layer."""
+    return sum(1 for one in config.history if not one.empty_layer) == len(config.diff_ids)
 
-    History is optional, but when there is one its steps with a layer are as many as the layers (config.md).
+
+def check_image(image: Image) -> None:
+    """Raises InvalidManifest when layers and diff IDs do not fit each other; Unsupported as `check_manifest`.
+
+    A history that does not fit is no reason to refuse an image that runs: see `history_fits`.
     """
     check_manifest(image.manifest)
     layers, diff_ids = len(image.manifest.layers), len(image.config.diff_ids)
     if layers != diff_ids:
         raise InvalidManifest(f"manifest has {layers} layers, but its config has {diff_ids} diff ids")
-    steps = sum(1 for one in image.config.history if not one.empty_layer)
-    if image.config.history and steps != layers:
-        raise InvalidManifest(f"config's history has {steps} steps with a layer, but the manifest has {layers} layers")
     for number, layer in enumerate(image.layers):
         plain = mediatype.compression_of(layer.descriptor.media_type) == "none"
         same_kind = layer.descriptor.digest.algorithm == layer.diff_id.algorithm

@@ -85,7 +85,7 @@ def _finite(text: str) -> float:
 
 def _check_depth(value: object, depth: int, what: str) -> None:
     level: list[object] = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
