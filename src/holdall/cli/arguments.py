@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         self.stop_at_word = False
         self.flag("--help", help="show this text")
 
-    def flag(self, *names: str, help: str, default: bool = False, dest: str | None = None) -> None:  # noqa: A002 (argparse's word)
+    def flag(self, *names: str, help: str, default: bool = False, dest: str | None = None) -> None:
         """Add a boolean option: `--x`, `--x=true`, `--x=false`."""
         self.flags.update(names)
         more = {"dest": dest} if dest else {}
@@ -50,26 +50,26 @@ class Parser(argparse.ArgumentParser):
     def value(
         self,
         *names: str,
-        help: str,  # noqa: A002
+        help: str,
         metavar: str = "VALUE",
         default: Any = None,
-        type: Callable[[str], Any] = str,  # noqa: A002
+        type: Callable[[str], Any] = str,
         dest: str | None = None,
     ) -> None:
         """Add an option with one value; the last one given counts."""
         more = {"dest": dest} if dest else {}
         self.add_argument(*names, help=help, metavar=metavar, default=default, type=type, **more)  # type: ignore[arg-type]
 
-    def values(self, *names: str, help: str, metavar: str = "VALUE", dest: str | None = None) -> None:  # noqa: A002
+    def values(self, *names: str, help: str, metavar: str = "VALUE", dest: str | None = None) -> None:
         """Add an option that may be repeated; gives a list."""
         more = {"dest": dest} if dest else {}
         self.add_argument(*names, help=help, metavar=metavar, action="append", default=[], **more)  # type: ignore[arg-type]
 
-    def word(self, name: str, *, help: str, nargs: str | None = None, metavar: str | None = None) -> None:  # noqa: A002
+    def word(self, name: str, *, help: str, nargs: str | None = None, metavar: str | None = None) -> None:
         """Add a positional word."""
         self.add_argument(name, help=help, nargs=nargs, metavar=metavar or name.upper())
 
-    def rest(self, name: str, *, help: str) -> None:  # noqa: A002
+    def rest(self, name: str, *, help: str) -> None:
         """Everything from the first word on belongs to the words: options end there (run, create, exec)."""
         self.stop_at_word = True
         self.add_argument(name, help=help, nargs="*", metavar=name.upper())

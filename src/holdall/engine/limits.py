@@ -1,4 +1,4 @@
-"""Resources of the caller's terms as `linux.resources` of the runtime specification (config-linux.md#control-groups)."""
+"""The caller's resources as `linux.resources` of the runtime specification (config-linux.md#control-groups)."""
 
 from __future__ import annotations
 
@@ -50,12 +50,11 @@ def oci_resources(resources: Resources) -> dict[str, object]:
     if resources.nano_cpus:
         cpu["quota"] = resources.nano_cpus * CPU_PERIOD // 10**9
         cpu["period"] = CPU_PERIOD
-    for key, value in (
-        ("shares", resources.cpu_shares), ("quota", resources.cpu_quota), ("period", resources.cpu_period),
-        ("cpus", resources.cpuset_cpus), ("mems", resources.cpuset_mems),
-    ):  # fmt: skip
-        if value:
-            cpu[key] = value
+    asked = {
+        "shares": resources.cpu_shares, "quota": resources.cpu_quota, "period": resources.cpu_period,
+        "cpus": resources.cpuset_cpus, "mems": resources.cpuset_mems,
+    }  # fmt: skip
+    cpu.update({key: value for key, value in asked.items() if value})
     result: dict[str, object] = {}
     if memory:
         result["memory"] = memory

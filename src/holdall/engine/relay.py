@@ -63,7 +63,8 @@ class Relay:
     """Copies until every output has ended, or the user detaches. Owns the container-side fds it is given.
 
     `outputs` maps a readable fd to the local fd it is written to; `stdin` is the container's writable end (or the
-    terminal's master, then also `terminal`); `local_stdin` the local fd to read, or None.
+    terminal's master, then also `terminal`); `local_stdin` the local fd to read, or None. `watched` is an fd and what
+    to call when it is readable, until that says True.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Relay:
         terminal: int | None = None,
         local_stdin: int | None = None,
         detach_keys: bytes = b"",
+        watched: tuple[int, Callable[[], bool]] | None = None,
     ) -> None:
         self.outputs = dict(outputs)
         self.terminal = terminal
         self.sink = terminal if stdin is None else stdin
         self.local = local_stdin if self.sink is not None else None
+        self.watched = watched
         self.keys = DetachKeys(detach_keys if terminal is not None else b"")
         self.detached = False
         self._pending = b""
@@ -96,6 +99,8 @@ class Relay:
                         self._output(fd)
                     elif fd == self.local:
                         self._input()
+                    elif self.watched is not None and fd == self.watched[0] and self.watched[1]():
+                        self.watched = None
         finally:
             self.close()
 
@@ -109,6 +114,8 @@ class Relay:
             events[self.sink] = events.get(self.sink, 0) | select.POLLOUT
         elif self.local is not None:
             events[self.local] = select.POLLIN
+        if self.watched is not None:
+            events[self.watched[0]] = select.POLLIN
         poller = select.poll()
         for fd, event in events.items():
             poller.register(fd, event)

@@ -1,0 +1,32 @@
+"""Options that `pull`, `push` and `login` share."""
+
+from __future__ import annotations
+
+from holdall.engine.transfer import TransferOptions
+from holdall.errors import InvalidOption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from holdall.cli.arguments import Parser
+
+
+def add(parser: Parser) -> None:
+    """Declare the options."""
+    parser.flag("--tls-verify", help="check the registry's certificate (default true)", default=True)
+    parser.value("--creds", help="credentials for this once", metavar="USER:PASSWORD")
+    parser.value("--cert-dir", help="folder with CA and client certificates", metavar="DIR")
+    parser.value("--concurrency", help="layers moved side by side (default 4)", type=int, default=4, metavar="N")
+    parser.value("--retries", help="attempts after a failed one (default 5)", type=int, default=5, metavar="N")
+
+
+def read(options: Namespace) -> TransferOptions:
+    """The options as one value. Raises InvalidOption."""
+    credentials = None
+    if options.creds is not None:
+        user, colon, password = options.creds.partition(":")
+        if not colon or not user:
+            raise InvalidOption("invalid value for --creds", hint="write USER:PASSWORD")
+        credentials = (user, password)
+    return TransferOptions(options.tls_verify, credentials, options.cert_dir, options.concurrency, options.retries)

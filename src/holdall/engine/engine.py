@@ -1,0 +1,100 @@
+"""The public face: one object per store, from which images, containers, volumes and networks are reached."""
+
+from __future__ import annotations
+
+import os
+
+from holdall.paths import Paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.engine.containers import Containers
+    from holdall.engine.images import Images
+    from holdall.engine.networks import Networks
+    from holdall.engine.registries import Registries
+    from holdall.engine.system import System
+    from holdall.engine.volumes import Volumes
+    from holdall.store.database import Database
+
+
+class Engine:
+    """A store and everything one can do with it.
+
+    `root` and `run_root` choose the store (default: $HOLDALL_ROOT, $HOLDALL_RUN_ROOT, then the system's or the
+    user's own). Nothing is opened before it is needed; `close`, or a `with` block, releases it. Safe to use from
+    several threads; every error is a class of `holdall.errors`.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, run_root: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.paths = Paths.choose(os.fspath(root) if root else None, os.fspath(run_root) if run_root else None)
+        self._database: Database | None = None
+        self._durable: Database | None = None
+
+    @property
+    def containers(self) -> Containers:
+        """Containers: create, run, list, get, prune."""
+        from holdall.engine.containers import Containers
+
+        return Containers(self)
+
+    @property
+    def images(self) -> Images:
+        """Images: pull, push, pack, load, save, import, list, get, tag, remove, prune."""
+        from holdall.engine.images import Images
+
+        return Images(self)
+
+    @property
+    def volumes(self) -> Volumes:
+        """Named volumes: create, list, get, remove, prune."""
+        from holdall.engine.volumes import Volumes
+
+        return Volumes(self)
+
+    @property
+    def networks(self) -> Networks:
+        """Networks: list, get."""
+        from holdall.engine.networks import Networks
+
+        return Networks(self)
+
+    @property
+    def registries(self) -> Registries:
+        """Registries: log in and out."""
+        from holdall.engine.registries import Registries
+
+        return Registries(self)
+
+    @property
+    def system(self) -> System:
+        """The store and this machine: info, disk usage, prune, doctor."""
+        from holdall.engine.system import System
+
+        return System(self)
+
+    def database(self, *, durable: bool = False) -> Database:
+        """The store's database (internal): `durable` connections wait for the disk at each commit."""
+        from holdall.store.database import open_database
+
+        if durable:
+            if self._durable is None:
+                self._durable = open_database(self.paths, durable=True)
+            return self._durable
+        if self._database is None:
+            self._database = open_database(self.paths)
+        return self._database
+
+    def close(self) -> None:
+        """Release the database. The engine opens it again when it is used again."""
+        for database in (self._database, self._durable):
+            if database is not None:
+                database.close()
+        self._database = self._durable = None
+
+    def __enter__(self) -> Engine:  # noqa: PYI034 (Self would import typing)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,58 @@
+"""Remove a container: stop it if forced, forget its row, then delete its folder.
+
+Row first: a folder without a row is garbage that `gc` finds, a row without its folder would be a lie.
+"""
+
+from __future__ import annotations
+
+from holdall.errors import ContainerNotFound, ContainerStateConflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.engine.container import Container
+    from holdall.engine.engine import Engine
+    from holdall.supervisor.client import Connection
+
+
+def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) -> None:
+    """Remove it. Raises ContainerStateConflict when it runs and `force` is not given, ContainerNotFound."""
+    from holdall.supervisor.client import connect_if_running
+
+    state = container.state
+    if state.alive or state.status == "restarting":
+        if not force:
+            raise ContainerStateConflict(
+                f'cannot remove container "{container.name}": it is {state.status}',
+                hint="stop it first, or use rm --force",
+            )
+        with container.connect() as connection:
+            connection.stop(container.id, signal=9, timeout=-1)
+            forget(engine, container, connection, volumes=volumes)
+        return
+    found = connect_if_running(engine.paths)
+    if found is None:
+        _delete(engine, container, volumes=volumes)
+        return
+    with found:
+        forget(engine, container, found, volumes=volumes)
+
+
+def forget(engine: Engine, container: Container, connection: Connection, *, volumes: bool) -> None:
+    """Remove one that has ended, over a connection that keeps everybody from starting it meanwhile."""
+    try:
+        connection.forget(container.id)
+    except ContainerNotFound:
+        # never started: the supervisor has not heard of it
+        pass
+    _delete(engine, container, volumes=volumes)
+
+
+def _delete(engine: Engine, container: Container, *, volumes: bool) -> None:
+    from holdall.engine.volumes import drop_anonymous
+
+    store = engine.containers.store
+    names = store.volumes(container.id) if volumes else ()
+    store.delete(container.id)
+    engine.containers.discard(container.id)
+    if names:
+        drop_anonymous(engine.volumes.store, names)

@@ -1,0 +1,82 @@
+"""Pull and push: the registry client on one side, the store on the other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdall.errors import InvalidOption
+from holdall.oci.platform import Platform, host
+from holdall.oci.reference import Reference
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any, TypeVar
+
+    from holdall.engine.engine import Engine
+    from holdall.events import Reporter
+    from holdall.registry.options import Options
+    from holdall.store.records import ImageRecord
+
+    T = TypeVar("T")
+
+
+@record
+class TransferOptions:
+    """How to talk to the registry: `credentials` is (user, password) or None for the stored ones."""
+
+    tls_verify: bool = True
+    credentials: tuple[str, str] | None = None
+    cert_dir: str | None = None
+    concurrency: int = 4
+    retries: int = 5
+
+
+def client_options(options: TransferOptions | None) -> Options:
+    """The registry client's form of the options."""
+    from holdall.registry.credential import Credential, Fixed
+    from holdall.registry.options import Options
+
+    chosen = options or TransferOptions()
+    given = Fixed(Credential(*chosen.credentials)) if chosen.credentials else None
+    return Options(
+        tls_verify=chosen.tls_verify,
+        credentials=given,
+        cert_dir=chosen.cert_dir,
+        concurrency=chosen.concurrency,
+        retries=chosen.retries,
+    )
+
+
+def pull(
+    engine: Engine, name: str, platform: str | None, options: TransferOptions | None, reporter: Reporter
+) -> ImageRecord:
+    """Fetch into the store: blobs as they come, each verified; then layers; then one commit names the image."""
+    from holdall.registry import pull as client
+
+    reference = Reference.parse(name)
+    wanted = Platform.parse(platform) if platform else host()
+    store = engine.images.writing
+    with store.hold() as blobs:
+        pulled = run(client.pull(reference, blobs, platform=wanted, options=client_options(options), reporter=reporter))
+        return store.write(pulled.image, reference, index=pulled.index, pulled=True, progress=reporter)
+
+
+def push(engine: Engine, name: str, options: TransferOptions | None, reporter: Reporter) -> str:
+    """Send the image that has this name to the registry the name says."""
+    from holdall.registry import push as client
+
+    reference = Reference.parse(name)
+    if reference.digest is not None:
+        raise InvalidOption(f'cannot push "{name}": a name with a digest has no tag to push to')
+    store = engine.images.writing
+    record = store.resolve(name)
+    descriptor = run(client.push(store.image(record), reference, options=client_options(options), reporter=reporter))
+    store.add_digest(record, reference, str(descriptor.digest))
+    return str(descriptor.digest)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine from synchronous code, also from a thread of a program whose main thread has a loop."""
+    return asyncio.run(work)
