@@ -1,0 +1,91 @@
+"""Questions that move no image: what a name points to, which tags there are, whether a login holds."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from holdall.errors import LimitExceeded, ManifestUnknown, RegistryError, Unauthorized
+from holdall.oci.jsonval import load_object
+from holdall.registry import headers
+from holdall.registry.client import Call, Registry
+from holdall.registry.endpoint import origin
+from holdall.registry.options import Options
+from holdall.registry.sources import repositories
+from holdall.registry.transport import Transport, follow
+from holdall.registry.unwrap import named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.oci.descriptor import Descriptor
+    from holdall.oci.reference import Reference
+    from holdall.registry.client import Reply
+    from holdall.registry.credential import Credential
+    from holdall.registry.repository import Repository
+
+PAGE = 1_000
+MAX_PAGES = 1_000
+MAX_TAGS = 100_000
+
+
+async def head(reference: Reference, *, options: Options | None = None) -> Descriptor:
+    """What a reference points to now, without pulling it. Raises ManifestUnknown, RegistryError and its kin."""
+    name = reference.digest or reference.tag or "latest"
+    with named(f'cannot look up "{reference.familiar()}"'):
+        async with Transport(options or Options()) as transport:
+            refused: RegistryError = ManifestUnknown("manifest unknown", hint="check the name and the tag")
+            for source in repositories(transport, reference):
+                try:
+                    found = await source.head(name)
+                except RegistryError as err:
+                    refused = err
+                    continue
+                if found is not None:
+                    return found
+            raise refused
+
+
+async def list_tags(reference: Reference, *, options: Options | None = None) -> tuple[str, ...]:
+    """All tags of a reference's repository, in the registry's order. Raises RegistryError and kin, LimitExceeded."""
+    with named(f'cannot list tags of "{reference.familiar_name}"'):
+        async with Transport(options or Options()) as transport:
+            return await _tags(repositories(transport, reference)[-1])
+
+
+async def _tags(repository: Repository) -> tuple[str, ...]:
+    tags: list[str] = []
+    path = repository.url("tags", f"list?n={PAGE}")
+    for _ in range(MAX_PAGES):
+        reply = await repository.registry.fetch(Call("GET", path, repository.scopes))
+        page = load_object(reply.body, "list of tags", error=RegistryError).strings("tags", MAX_TAGS)
+        tags += page
+        if len(tags) > MAX_TAGS:
+            raise LimitExceeded(f"more than {MAX_TAGS} tags")
+        following = _next(reply)
+        if following is None or not page:
+            return tuple(tags)
+        path = following
+    raise LimitExceeded(f"more than {MAX_PAGES} pages of tags")
+
+
+def _next(reply: Reply) -> str | None:
+    """The next page, on the same server: a registry has no business sending this question elsewhere."""
+    target = headers.next_link(reply.headers.get("link"))
+    if target is None:
+        return None
+    url = follow(reply.url, target)
+    if urlsplit(url)[:2] != urlsplit(reply.url)[:2]:
+        raise RegistryError("the list of tags goes on at another server")
+    return url
+
+
+async def verify_login(registry: str, credential: Credential, *, options: Options | None = None) -> None:
+    """Whether a registry (a reference's domain) accepts a credential. Raises Unauthorized, RegistryError."""
+    settings = options or Options()
+    async with Transport(settings) as transport:
+        server = Registry(transport, origin(registry, insecure=not settings.tls_verify), credential)
+        try:
+            await server.fetch(Call("GET", "/v2/"))
+        except ManifestUnknown as err:
+            raise RegistryError(f'"{registry}" is no registry: it has no /v2/', hint="check the host and port") from err
+        except Unauthorized as err:
+            raise Unauthorized(err.message, hint="check the user and the password") from err

@@ -1,0 +1,20 @@
+"""Fixtures that several suites share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdall.testing.docker_registry import DockerRegistry, available
+
+
+@pytest.fixture(scope="session")
+def registry_v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """Debian's docker-registry, plain HTTP on loopback, one for the session: use a repository name of your own."""
+    if not available():
+        pytest.skip("docker-registry is not installed")
+    folder: Path = tmp_path_factory.mktemp("registry-v2")
+    with DockerRegistry(str(folder)) as server:
+        yield server
