@@ -1,4 +1,4 @@
-"""Where credentials are kept, and login and logout.
+"""Where credentials are kept.
 
 Read, in order: Docker's config.json ($DOCKER_CONFIG or ~/.docker; its credHelpers, credsStore and auths), then
 containers' auth.json ($REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers or /run/containers/UID, ~/.config/containers).
@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import os
 
-from holdall.errors import InvalidOption
-from holdall.record import record
 from holdall.registry.authfile import AuthFile, key_of
 from holdall.registry.credential import Credential
-from holdall.registry.endpoint import registry_name
 from holdall.registry.helper import Helper
-from holdall.registry.options import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,38 +81,3 @@ class Keychain:
             known = helper.get(key_of(registry)) is not None
             helper.erase(key_of(registry))
         return self.docker.update(registry, None) or known
-
-
-@record
-class LoginResult:
-    """A login that the registry has accepted. `warning` is "" when there is nothing to warn of."""
-
-    registry: str
-    warning: str
-
-
-async def login(
-    registry: str, username: str, password: str, *, keychain: Keychain | None = None, options: Options | None = None
-) -> LoginResult:
-    """Store a credential once the registry has accepted it. `registry` "" is Docker Hub.
-
-    Raises Unauthorized, RegistryError; InvalidInput, InvalidOption; NotPermitted, SystemFailure (file, helper).
-    """
-    from holdall.registry.query import verify_login
-
-    settings = options or Options()
-    domain = registry_name(registry) if registry else registry_name("docker.io")
-    if not username or not password:
-        raise InvalidOption("user and password must not be empty")
-    if ":" in username:
-        raise InvalidOption('the user\'s name must not contain ":"')
-    credential = Credential(username, password)
-    await verify_login(domain, credential, options=settings)
-    store = keychain or Keychain.default(settings.environment)
-    return LoginResult(domain, store.store(domain, credential))
-
-
-def logout(registry: str, *, keychain: Keychain | None = None, environ: Mapping[str, str] | None = None) -> bool:
-    """Forget a registry's credential; whether there was one. Raises InvalidInput, NotPermitted, SystemFailure."""
-    domain = registry_name(registry) if registry else registry_name("docker.io")
-    return (keychain or Keychain.default(environ)).erase(domain)

@@ -7,6 +7,7 @@ in the sink when `pull` returns; naming it is the caller's business.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from holdall.errors import HoldallError, InvalidManifest, LimitExceeded
 from holdall.events import Event, silent
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdall.events import Reporter
-    from holdall.image.blobs import BlobSink
+    from holdall.image.blobs import BlobSink, BlobSource
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
     from holdall.oci.manifest import Manifest
@@ -45,15 +46,25 @@ if TYPE_CHECKING:
 class PulledImage:
     """What a pull brought. `descriptor` is what the reference names (an index or a manifest); `index` is that index.
 
-    `served_by` is the server that gave the manifest: a mirror or the registry itself.
+    The image reads from the sink, if that is a source as well. `served_by` is the server that gave the manifest: a
+    mirror or the registry itself.
     """
 
     reference: Reference
     descriptor: Descriptor
-    manifest: Manifest
-    config: ImageConfig
+    image: Image
     index: Index | None
     served_by: str
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest for the platform asked for."""
+        return self.image.manifest
+
+    @property
+    def config(self) -> ImageConfig:
+        """Its configuration."""
+        return self.image.config
 
 
 async def pull(
@@ -97,7 +108,8 @@ class _Pull:
         index = Index.parse(document.raw, kind) if mediatype.is_index(kind) else None
         top = replace(document.descriptor, media_type=kind)
         served = str(self._sources[0].registry.endpoint)
-        return PulledImage(self._reference, top, manifest, config, index, served)
+        image = Image(manifest, config, cast("BlobSource", self._sink))
+        return PulledImage(self._reference, top, image, index, served)
 
     async def _first(self) -> Document:
         """The document the reference names, from the first server that has it; the others stay as its deputies."""
