@@ -48,7 +48,8 @@ def read_lines(root: int, path: str) -> tuple[list[str], ...]:
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ()
-        text = file.read(MAX_FILE).decode("utf-8", "surrogateescape")
+        size = min(os.fstat(fd).st_size, MAX_FILE)  # a read of MAX_FILE would allocate as much
+        text = file.read(size).decode("utf-8", "surrogateescape")
     lines = [line.strip() for line in text.split("\n")]
     return tuple([line.split(":") for line in lines if line and not line.startswith("#")])
 
