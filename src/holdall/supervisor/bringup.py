@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 
-from holdall.errors import NotPermitted, SupervisorUnavailable
+from holdall.errors import NotPermitted, SupervisorUnavailable, SystemFailure
 from holdall.paths import Paths
 
 LOCK = "/supervisor.lock"
@@ -37,12 +37,12 @@ def connect(paths: Paths, *, start: bool = True) -> socket.socket:
     pause = FIRST_PAUSE
     end = time.monotonic() + SECONDS
     while True:
-        sock = _try_connect(paths.socket)
+        sock = try_connect(paths.socket)
         if sock is not None:
             return sock
         if not start and not _somebody_owns(paths):
             raise SupervisorUnavailable("no supervisor runs for this store")
-        if start and _bring_up(paths):
+        if start and bring_up(paths):
             continue
         if time.monotonic() > end:
             raise SupervisorUnavailable(
@@ -52,7 +52,7 @@ def connect(paths: Paths, *, start: bool = True) -> socket.socket:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def _try_connect(path: str) -> socket.socket | None:
+def try_connect(path: str) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with ShortPath(path) as short:
@@ -106,7 +106,7 @@ def _somebody_owns(paths: Paths) -> bool:
         os.close(lock)
 
 
-def _bring_up(paths: Paths) -> bool:
+def bring_up(paths: Paths) -> bool:
     """Start a supervisor unless somebody owns the store; whether one was started."""
     _make_run_root(paths.run_root)
     lock = _open_lock(paths, os.O_CREAT)
@@ -164,14 +164,31 @@ def _spawn(paths: Paths, listener: int, lock: int) -> None:
         (os.POSIX_SPAWN_DUP2, high[1], LOCK_FD),
     ]
     ignored = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+    program = _protected_interpreter()
+    path = f"/proc/self/fd/{program}" if program >= 0 else sys.executable
     try:
         pid = os.posix_spawn(
-            sys.executable, argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=ignored
+            path, argv, environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=ignored
         )
     finally:
-        for fd in (*high, log):
-            os.close(fd)
-    _reap_later(pid)
+        for fd in (*high, log, program):
+            if fd >= 0:
+                os.close(fd)
+    _children.append(pid)
+
+
+def _protected_interpreter() -> int:
+    """A descriptor of the interpreter that no container can open for writing (see runtime/interpreter.py), or -1."""
+    from holdall.runtime import interpreter
+
+    try:
+        fd = interpreter.open_readonly(sys.executable)
+    except (SystemFailure, OSError):
+        return -1
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    finally:
+        os.close(fd)
 
 
 def _wanted(name: str) -> bool:
@@ -191,11 +208,6 @@ def _open_log(paths: Paths) -> int:
 
 
 _children: list[int] = []
-
-
-def _reap_later(pid: int) -> None:
-    """Remember the intermediate process; it ends as soon as Python is up in it."""
-    _children.append(pid)
 
 
 def reap() -> None:

@@ -8,10 +8,11 @@ connection moves to its successor, which adopted the container, under the same f
 from __future__ import annotations
 
 import os
-import socket
 
-from holdall.errors import SupervisorUnavailable
+from holdall.errors import ContainerNotFound, SupervisorUnavailable
 from holdall.record import record
+from holdall.supervisor import bringup
+from holdall.supervisor.line import LOST, Line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Connection:
         self._pidfd = -1
         self._exit: Exit | None = None
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Connection:  # noqa: PYI034 (Self would import typing)
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -264,7 +265,9 @@ class Connection:
 
     def _resume(self) -> None:
         if self._watch.get("op") == "exec":
-            self._exit = exit_of(self._pidfd)
+            from holdall.supervisor.reaping import wait_foreign
+
+            self._exit = Exit(wait_foreign(self._pidfd))
             self._release()
             return
         self._line.reconnect()

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """A session that is told of the exit, and its pipes. `stdin_once` was handed out to it if `stdin`."""
+    """A session that is told of the exit, and its pipes. `leave` is called if the client goes before that."""
 
-    __slots__ = ("session", "sinks")
+    __slots__ = ("leave", "session", "sinks")
 
-    def __init__(self, session: Session, sinks: list[Sink]) -> None:
+    def __init__(self, session: Session, sinks: list[Sink], leave: Callable[[Watcher], None]) -> None:
         self.session = session
         self.sinks = sinks
+        self.leave = lambda: leave(self)
+        session.leaving.append(self.leave)
 
     def finish(self, event: dict[str, Any]) -> None:
         """Send the exit as soon as the pipes have taken everything (or broke), and close them."""
@@ -39,6 +41,8 @@ class Watcher:
             for sink in waiting:
                 sink.drained = lambda: self.finish(event)
             return
+        if self.leave in self.session.leaving:
+            self.session.leaving.remove(self.leave)
         sinks, self.sinks = self.sinks, []
         for sink in sinks:
             sink.drained = None
@@ -52,7 +56,7 @@ class Container:
     __slots__ = (
         "begun", "failure", "id", "kill_timers", "launch", "manual", "on_exit", "outputs", "pidfd", "process",
         "recorder", "reservations", "restart_delay", "restart_timer", "starter", "starting", "state", "stdin_writer",
-        "terminal", "watchers",
+         "watchers",
     )  # fmt: skip
 
     def __init__(self, launch: Launch, state: State) -> None:
@@ -65,7 +69,6 @@ class Container:
         self.recorder: Recorder | None = None
         self.reservations: list[socket.socket] = []
         self.stdin_writer = -1
-        self.terminal = -1
         self.watchers: list[Watcher] = []
         self.starter: Session | None = None
         self.starting: Callable[[BaseException | None], None] | None = None
@@ -76,6 +79,11 @@ class Container:
         self.begun = 0.0
         self.failure: BaseException | None = None
         self.manual = False
+
+    @property
+    def terminal(self) -> int:
+        """The master of its terminal, non-blocking, or -1."""
+        return self.outputs[0].fd if self.launch.terminal and self.outputs else -1
 
     @property
     def alive(self) -> bool:
@@ -111,10 +119,9 @@ class Container:
             timer.cancel()
         self.kill_timers = []
         close(self.stdin_writer)
-        close(self.terminal)
-        self.stdin_writer = self.terminal = -1
+        self.stdin_writer = -1
         if self.process is not None:
-            loop.remove(self.process.status.fileno()) if self.process.status.fileno() >= 0 else None
+            loop.remove(self.process.status.fileno())
             loop.remove(self.process.pidfd)
             self.process.close()
             self.process = None

@@ -55,6 +55,7 @@ class Launch:
     """One container as the supervisor sees it.
 
     `user` is Docker's `name|uid[:group|gid]`, looked up in the root file system, "" meaning the specification's;
+    `groups` are more groups, looked up there too;
     `stop_timeout` is in seconds, negative meaning for ever; `seccomp` is the path of
     a compiled filter; `cgroup` is the path below each hierarchy's root; `resources` is the `linux.resources` of the
     runtime specification; `network` is "none", "host" or "bridge" (then `plan` and `attachment` are there);
@@ -66,6 +67,7 @@ class Launch:
     rootfs: Overlay | Directory
     cgroup: str
     user: str = ""
+    groups: tuple[str, ...] = ()
     terminal: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
@@ -115,6 +117,7 @@ def parse(raw: bytes, source: str) -> Launch:
         value["rootfs"] = _root_from_json(value["rootfs"])
         value["restart"] = RestartPolicy(**value["restart"])
         value["log"] = LogLimits(**value["log"])
+        value["groups"] = tuple(value["groups"])
         value["remove"] = tuple(value["remove"])
         _parse_network(value)
         return Launch(**value)

@@ -80,7 +80,7 @@ class Loop:
                 ready = self._ready.get(fd)
                 if ready is not None:
                     self._guard(ready, mask)
-                if not self._running:
+                if self._stopped():
                     return
             self._call_due()
 
@@ -91,6 +91,9 @@ class Loop:
     def disown(self) -> int:
         """The epoll descriptor's number, for a forked child to close."""
         return self._epoll.fileno()
+
+    def _stopped(self) -> bool:
+        return not self._running
 
     def _timeout(self) -> float:
         while self._timers and self._timers[0].call is None:

@@ -96,9 +96,7 @@ class Session:
     def _send(self, body: dict[str, Any], fds: tuple[int, ...]) -> None:
         if not self.connected:
             return
-        if not self._waiting and self._try_send(body, list(fds)):
-            return
-        if not self.connected:
+        if (not self._waiting and self._try_send(body, list(fds))) or self._sock.fileno() < 0:
             return
         if len(self._waiting) >= MAX_WAITING:
             self.close()
