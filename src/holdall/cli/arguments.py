@@ -42,10 +42,10 @@ class Parser(argparse.ArgumentParser):
     def flag(self, *names: str, help: str, default: bool = False, dest: str | None = None) -> None:
         """Add a boolean option: `--x`, `--x=true`, `--x=false`."""
         self.flags.update(names)
-        more = {"dest": dest} if dest else {}
+        more: dict[str, Any] = {"dest": dest} if dest else {}
         self.add_argument(
             *names, type=boolean, default=default, nargs="?", const=True, metavar="BOOL", help=help, **more
-        )  # type: ignore[arg-type]
+        )
 
     def value(
         self,
@@ -57,13 +57,13 @@ class Parser(argparse.ArgumentParser):
         dest: str | None = None,
     ) -> None:
         """Add an option with one value; the last one given counts."""
-        more = {"dest": dest} if dest else {}
-        self.add_argument(*names, help=help, metavar=metavar, default=default, type=type, **more)  # type: ignore[arg-type]
+        more: dict[str, Any] = {"dest": dest} if dest else {}
+        self.add_argument(*names, help=help, metavar=metavar, default=default, type=type, **more)
 
     def values(self, *names: str, help: str, metavar: str = "VALUE", dest: str | None = None) -> None:
         """Add an option that may be repeated; gives a list."""
-        more = {"dest": dest} if dest else {}
-        self.add_argument(*names, help=help, metavar=metavar, action="append", default=[], **more)  # type: ignore[arg-type]
+        more: dict[str, Any] = {"dest": dest} if dest else {}
+        self.add_argument(*names, help=help, metavar=metavar, action="append", default=[], **more)
 
     def word(self, name: str, *, help: str, nargs: str | None = None, metavar: str | None = None) -> None:
         """Add a positional word."""

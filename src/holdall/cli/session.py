@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from holdall.engine.attachment import Attachment
 
 # what a shell or a service manager sends to stop or poke us; Docker passes every catchable signal on
-FORWARDED = tuple(
-    s for s in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+FORWARDED = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT,
 )  # fmt: skip
 UNKNOWN = 125
 

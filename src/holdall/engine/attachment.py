@@ -52,8 +52,8 @@ class Attachment:
         """Attach to a container, starting it first when `start`. Closes the connection when that fails."""
         ends: list[int] = []
         try:
-            out_read, out_write = _pipe(ends) if stdout else (None, None)
-            err_read, err_write = _pipe(ends) if stderr and not terminal else (None, None)
+            out_read, out_write = _pipe(ends, wanted=stdout)
+            err_read, err_write = _pipe(ends, wanted=stderr and not terminal)
             call = connection.start if start else connection.attach
             started = call(container_id, stdout=out_write, stderr=err_write, stdin=stdin)
         except BaseException:
@@ -125,7 +125,9 @@ class Attachment:
         self.connection.close()
 
 
-def _pipe(ends: list[int]) -> tuple[int, int]:
+def _pipe(ends: list[int], *, wanted: bool) -> tuple[int, int] | tuple[None, None]:
+    if not wanted:
+        return None, None
     pair = os.pipe2(os.O_CLOEXEC)
     ends.extend(pair)
     return pair

@@ -31,19 +31,22 @@ class ExecOptions:
 
 def execute(connection: Connection, container: Container, options: ExecOptions) -> Attachment:
     """Start the process and return its streams. Raises StartError and its kin, ContainerStateConflict."""
-    process = process_json(container, options)
+    process = process_of(container, options)
+    user = options.user or container.config.resolved.user
     if options.tty or options.detach:
         try:
-            started = connection.execute(container.id, process, detach=options.detach)
+            started = connection.execute(container.id, process, user=user, detach=options.detach)
         except BaseException:
             connection.close()
             raise
         terminal = started.terminal
         return Attachment(connection, stdout=terminal, stderr=None, stdin=None, terminal=terminal)
-    return _with_pipes(connection, container.id, process, stdin=options.stdin)
+    return _with_pipes(connection, container.id, process, user, stdin=options.stdin)
 
 
-def _with_pipes(connection: Connection, container_id: str, process: dict[str, object], *, stdin: bool) -> Attachment:
+def _with_pipes(
+    connection: Connection, container_id: str, process: dict[str, object], user: str, *, stdin: bool
+) -> Attachment:
     """Three pipes: never the caller's own descriptors, which a container could reopen with other rights."""
     ends: list[int] = []
     try:
@@ -54,7 +57,7 @@ def _with_pipes(connection: Connection, container_id: str, process: dict[str, ob
             ends[0] = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
             os.close(in_read)
             in_read = ends[0]
-        connection.execute(container_id, process, stdio=(in_read, out_write, err_write))
+        connection.execute(container_id, process, user=user, stdio=(in_read, out_write, err_write))
     except BaseException:
         for fd in ends:
             os.close(fd)
@@ -67,15 +70,17 @@ def _with_pipes(connection: Connection, container_id: str, process: dict[str, ob
     return Attachment(connection, stdout=out_read, stderr=err_read, stdin=in_write if stdin else None, terminal=None)
 
 
-def process_json(container: Container, options: ExecOptions) -> dict[str, object]:
+def process_of(container: Container, options: ExecOptions) -> dict[str, object]:
     """The container's own process with another command, as the runtime specification's `process`."""
-    from holdall.oci.runtime_spec_json import process_to_json
-    from holdall.runtime.bundle import exec_process, read_spec
+    from holdall.oci.runtime_spec_json import process_json
+    from holdall.runtime.bundle import exec_process
+    from holdall.supervisor.bundles import read_spec
 
-    base = exec_process(read_spec(container.folder), options.command, privileged=options.privileged)
+    base = read_spec(container.folder).process
     env = merge_env(base.env, options.env)
     if options.tty and not any(item.startswith("TERM=") for item in env):
         env = (*env, "TERM=xterm")
-    return process_to_json(
-        replace(base, env=env, cwd=options.working_dir or base.cwd, terminal=options.tty, console_size=options.size)
+    made = exec_process(
+        base, options.command, cwd=options.working_dir, terminal=options.tty, privileged=options.privileged
     )
+    return process_json(replace(made, env=env, console_size=options.size))

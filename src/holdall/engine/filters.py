@@ -9,7 +9,7 @@ from holdall.errors import InvalidOption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from holdall.engine.container import Container
     from holdall.engine.containers import Containers
@@ -85,7 +85,7 @@ class ContainerFilter:
 
     def keeps(self, container: Container) -> bool:
         """Whether a container passes all filters (values of one key are alternatives, but for labels)."""
-        tests = {
+        tests: dict[str, Callable[[str], bool]] = {
             "id": container.id.startswith,
             "name": lambda v: (
                 re.search(v, container.name) is not None or re.search(v, "/" + container.name) is not None

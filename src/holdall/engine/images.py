@@ -158,7 +158,7 @@ class Images:
     def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Remove a name, and the image when none is left; lines as `docker rmi` prints. Raises ImageInUse."""
         running = {c.id for c in self._engine.containers.list()}
-        return tuple(self.writing.remove(name, force=force, running=running).lines)
+        return tuple(map(str, self.writing.remove(name, force=force, running=running).lines))
 
     def prune(
         self,
@@ -166,7 +166,7 @@ class Images:
         all: bool = False,
         filters: Mapping[str, Sequence[str]] | None = None,
     ) -> Pruned:
-        """Remove images without a tag, or with `all` those no container uses; `removed` are the lines `docker` prints."""
+        """Remove images without a tag, or with `all` those no container uses; `removed` are lines as Docker prints."""
         from holdall.engine.containers import Pruned
         from holdall.engine.filters import PruneFilter, check_names
 
@@ -177,7 +177,7 @@ class Images:
         removal = self.writing.prune(
             everything=everything, until=keep.until, wanted=keep.wanted, unwanted=keep.unwanted
         )
-        return Pruned(tuple(removal.lines), removal.reclaimed)
+        return Pruned(tuple(map(str, removal.lines)), removal.size)
 
 
 def _fits(have: str, wanted: str) -> bool:

@@ -42,7 +42,7 @@ def image_json(engine: Engine, image: Image) -> dict[str, Any]:
 
 def config_json(config: ContainerConfig) -> dict[str, Any]:
     """`.Config`: members Docker always prints, filled from the image's."""
-    found = {
+    found: dict[str, Any] = {
         "User": config.user,
         "ExposedPorts": {port: {} for port in config.exposed_ports} or None,
         "Env": list(config.env),

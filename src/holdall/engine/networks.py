@@ -53,7 +53,7 @@ class Networks:
     def _make(self, name: str) -> NetworkRow:
         from holdall.network.plan import NetworkPlan, make_plan
 
-        def choose(others: list[NetworkRow]) -> str:
+        def choose(others: tuple[NetworkRow, ...]) -> str:
             taken = [NetworkPlan.parse(json.loads(row.plan)).subnet for row in others]
             return json.dumps(make_plan(name, self._engine.paths.key, taken).to_json())
 

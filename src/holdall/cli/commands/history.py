@@ -50,14 +50,14 @@ def _identifier(step: Step, *, full: bool) -> str:
 
 def row(step: Step, *, full: bool, human: bool) -> dict[str, Any]:
     """One line with Docker's field names."""
-    from holdall.engine.times import ago, rfc3339, size
+    from holdall.engine.times import ago, parse_time, size
 
     command = " ".join(step.created_by.split())
-    since = ago(step.created, time.time_ns()) + " ago" if step.created else "N/A"
+    since = ago(parse_time(step.created), time.time_ns()) + " ago" if step.created else "N/A"
     return {
         "ID": _identifier(step, full=full),
-        "CreatedAt": rfc3339(step.created),
-        "CreatedSince": since if human else rfc3339(step.created),
+        "CreatedAt": step.created,
+        "CreatedSince": since if human else step.created,
         "CreatedBy": command if full or len(command) <= WIDTH else command[: WIDTH - 1] + "…",
         "Size": size(step.size) if human else str(step.size),
         "Comment": step.comment,

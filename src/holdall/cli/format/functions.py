@@ -60,11 +60,11 @@ def printf(pattern: str, *values: Any) -> str:
             return f"%!{verb}(MISSING)"
         value = queue.pop(0)
         if verb in "svt":
-            return f"%{flags}s" % show(value)
+            return str(f"%{flags}s" % show(value))
         if verb == "q":
             return json.dumps(show(value), ensure_ascii=False)
         try:
-            return f"%{flags}{verb}" % value
+            return str(f"%{flags}{verb}" % value)
         except (TypeError, ValueError):
             return f"%!{verb}({show(value)})"
 

@@ -1,0 +1,101 @@
+"""`commit`: an image of a container's changes."""
+
+from __future__ import annotations
+
+import time
+
+from holdall.engine.changes import apply_changes
+from holdall.engine.image import Image
+from holdall.engine.times import rfc3339
+from holdall.errors import HoldallError
+from holdall.oci.reference import Reference
+from holdall.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdall.engine.container import Container
+    from holdall.engine.engine import Engine
+    from holdall.image.image import Layer
+    from holdall.oci.container_config import ContainerConfig
+    from holdall.store.holds import HeldContent
+
+
+def commit(
+    engine: Engine,
+    container: Container,
+    name: str | None,
+    *,
+    author: str,
+    message: str,
+    changes: Sequence[str],
+    pause: bool,
+) -> Image:
+    """Freeze it if it runs and `pause`, make a layer of its upper folder, and store image and name."""
+    from holdall.image.mutate import append_layer
+
+    reference = Reference.parse(name) if name else None
+    store = engine.images.writing
+    base = store.image(store.get(container.image_id))
+    config = apply_changes(_config(container, base.config.config), changes)
+    with store.hold() as blobs:
+        layer = _layer(engine, container, blobs, pause=pause)
+        image = append_layer(
+            base,
+            layer,
+            config=config,
+            created=rfc3339(time.time_ns()),
+            created_by=" ".join(container.config.resolved.args),
+            author=author,
+            comment=message,
+        )
+        record = store.write(image, reference, parent=container.image_id)
+    return Image(engine, record)
+
+
+def _config(container: Container, image: ContainerConfig) -> ContainerConfig:
+    """The image's configuration with what the container was started with, as Docker commits it."""
+    resolved = container.config.resolved
+    hidden = {"HOSTNAME", "TERM"}
+    return replace(
+        image,
+        user=resolved.user,
+        env=tuple([item for item in resolved.env if item.partition("=")[0] not in hidden]),
+        entrypoint=resolved.entrypoint or None,
+        cmd=resolved.command or None,
+        working_dir=resolved.working_dir if resolved.working_dir != "/" else image.working_dir,
+        labels=dict(resolved.labels),
+        volumes=resolved.volumes,
+        exposed_ports=tuple(sorted(resolved.exposed_ports)),
+    )
+
+
+def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: bool) -> Layer:
+    from holdall.image.image import Layer
+    from holdall.layer.compression import compressor
+    from holdall.layer.diff import write_layer
+    from holdall.layer.hashing import HashingWriter
+    from holdall.oci import mediatype
+
+    frozen = pause and container.state.status == "running"
+    if frozen:
+        container.pause()
+    try:
+        with blobs.create() as blob:
+            out = compressor("gzip", blob)
+            plain = HashingWriter(out)
+            write_layer(
+                container.folder + "/upper", engine.containers.snapshots.lowers(container.diff_ids), plain,
+                skip=tuple(mount.target for mount in container.config.mounts),
+            )  # fmt: skip
+            out.close()
+            descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
+    finally:
+        if frozen:
+            try:
+                container.unpause()
+            except HoldallError:
+                # it ended meanwhile
+                pass
+    return Layer(descriptor, plain.digest, blobs)

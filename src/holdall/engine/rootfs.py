@@ -1,0 +1,93 @@
+"""A container's file system seen from outside, running or not, without touching the host's mount table.
+
+A stopped container's root is an overlay mounted detached (fsmount without move_mount): it exists as a descriptor only
+and goes with it. A running one is entered through /proc/PID/root, so that its own mounts and latest writes are seen.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from holdall.linux.overlay import overlay
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from holdall.engine.container import Container
+    from holdall.engine.engine import Engine
+
+
+@record
+class Place:
+    """A folder to work in: descriptor of its root, and the path inside it."""
+
+    root: int
+    path: str
+
+
+@contextmanager
+def open_place(engine: Engine, container: Container, path: str, *, write: bool) -> Iterator[Place]:
+    """Root and inner path for a path of the container, volumes and binds included."""
+    inside = os.path.normpath("/" + path.lstrip("/"))
+    state = container.state
+    if state.alive and state.pid:
+        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield Place(root, inside)
+        finally:
+            os.close(root)
+        return
+    for mount in sorted(container.config.mounts, key=lambda m: -len(m.target)):
+        if mount.source and (inside == mount.target or inside.startswith(mount.target + "/")):
+            root = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                yield Place(root, inside.removeprefix(mount.target) or "/")
+            finally:
+                os.close(root)
+            return
+    with open_stopped(engine, container, write=write) as root:
+        yield Place(root, inside)
+
+
+@contextmanager
+def open_stopped(engine: Engine, container: Container, *, write: bool) -> Iterator[int]:
+    """The container's own layers and changes, nothing mounted over them; for reading also while it runs."""
+    lowers = engine.containers.snapshots.lowers(container.diff_ids)
+    upper, work = container.folder + "/upper", container.folder + "/work"
+    root = overlay(lowers, upper, work) if write else overlay((upper, *lowers), "", "")
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+@contextmanager
+def open_image(engine: Engine, diff_ids: tuple[str, ...]) -> Iterator[int]:
+    """An image's file system, read-only."""
+    root = overlay(engine.containers.snapshots.lowers(diff_ids), "", "")
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:
+    """What `docker diff` lists: kind (A, C, D) and path, sorted by path."""
+    from holdall.layer.diff import changes
+
+    lowers = engine.containers.snapshots.lowers(container.diff_ids)
+    found = changes(container.folder + "/upper", lowers)
+    skipped = {mount.target for mount in container.config.mounts}
+    return [(change.kind, text) for change in found if (text := os.fsdecode(change.path)) not in skipped]
+
+
+def export(engine: Engine, container: Container, out: BinaryIO) -> None:
+    """The container's file system as a tar: its own layers and changes, without volumes and /proc."""
+    from holdall.layer.diff import write_tree
+
+    with open_stopped(engine, container, write=False) as root:
+        write_tree(root, out)

@@ -1,0 +1,132 @@
+"""The store and this machine: facts, disk usage, prune, doctor."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from holdall.engine.doctor import Finding
+    from holdall.engine.engine import Engine
+    from holdall.store.gc import Garbage
+    from holdall.store.usage import Usage
+
+
+@record
+class SystemPruned:
+    """What `system prune` removed, by kind, and the bytes that freed."""
+
+    containers: tuple[str, ...]
+    images: tuple[str, ...]
+    volumes: tuple[str, ...]
+    garbage: tuple[Garbage, ...]
+    reclaimed: int
+
+
+class System:
+    """The store as a whole."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def df(self) -> Usage:
+        """What images, containers and volumes take on disk, measured."""
+        from holdall.store.usage import measure
+
+        running = {container.id for container in self._engine.containers.list()}
+        return measure(self._engine.images.store, running=running)
+
+    def prune(
+        self, *, all: bool = False, volumes: bool = False, filters: Mapping[str, Sequence[str]] | None = None
+    ) -> SystemPruned:
+        """Remove stopped containers, then images (untagged ones, or all unused), volumes if asked, and garbage."""
+        engine = self._engine
+        containers = engine.containers.prune(filters)
+        images = engine.images.prune(all=all, filters=filters)
+        labels = {k: v for k, v in (filters or {}).items() if k.startswith("label")}
+        gone = engine.volumes.prune(filters=labels) if volumes else None
+        garbage = self.collect()
+        freed = containers.reclaimed + images.reclaimed + (gone.reclaimed if gone else 0) + sum(g.size for g in garbage)
+        return SystemPruned(containers.removed, images.removed, gone.removed if gone else (), garbage, freed)
+
+    def collect(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
+        """Delete what crashes left behind; with `dry_run` only name it. Safe while others work."""
+        from holdall.store.gc import collect
+
+        engine = self._engine
+        return collect(engine.database(durable=True), engine.paths, engine.containers.snapshots, dry_run=dry_run)
+
+    def doctor(self) -> tuple[Finding, ...]:
+        """What this machine allows and lacks, and what in the store or on the host is not as it should be."""
+        from holdall.engine.doctor import examine
+
+        return examine(self._engine)
+
+    def info(self) -> dict[str, Any]:
+        """Facts, with the field names of `docker info` where the meaning is the same."""
+        from holdall import __version__
+        from holdall.engine.filters import display_status
+        from holdall.oci.platform import host
+        from holdall.supervisor.client import connect_if_running
+
+        engine = self._engine
+        states = [display_status(container) for container in engine.containers.list(all=True)]
+        connection = connect_if_running(engine.paths)
+        supervisor = None
+        if connection is not None:
+            with connection:
+                supervisor = connection.status().pid
+        system = os.uname()
+        return {
+            "ServerVersion": __version__,
+            "DockerRootDir": engine.paths.root,
+            "RunRoot": engine.paths.run_root,
+            "Containers": len(states),
+            "ContainersRunning": states.count("running"),
+            "ContainersPaused": states.count("paused"),
+            "ContainersStopped": len(states) - states.count("running") - states.count("paused"),
+            "Images": len(engine.images.list()),
+            "Driver": engine.containers.snapshots.name,
+            "CgroupDriver": "cgroupfs",
+            "CgroupVersion": cgroup_version(),
+            "SupervisorPid": supervisor,
+            "KernelVersion": system.release,
+            "OperatingSystem": operating_system(),
+            "OSType": "linux",
+            "Architecture": system.machine,
+            "Platform": str(host()),
+            "NCPU": os.cpu_count(),
+            "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "Name": system.nodename,
+            "SystemTime": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "SecurityOptions": ["name=seccomp,profile=builtin"],
+        }
+
+
+def cgroup_version() -> str:
+    """ "1", "2", or "" when no hierarchy is mounted."""
+    from holdall.errors import Unsupported
+    from holdall.linux import cgroups
+
+    try:
+        return str(cgroups.driver().version)
+    except Unsupported:
+        return ""
+
+
+def operating_system() -> str:
+    """PRETTY_NAME of os-release(5)."""
+    try:
+        with open("/etc/os-release") as file:
+            for line in file:
+                if line.startswith("PRETTY_NAME="):
+                    return line.partition("=")[2].strip().strip('"')
+    except OSError:
+        pass
+    return "Linux"
