@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 
+from holdall.errors import IntegrityError, InvalidInput, LimitExceeded, NoSpace
 from holdall.store import locks
 from holdall.store.content import ContentStore
 from holdall.store.database import open_database
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -29,8 +31,9 @@ LAYER = "layer:"
 class HeldContent(ContentStore):
     """A ContentStore whose blobs, and the layers named by `keep_layer`, stay until it is closed. A context manager."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, discard: Callable[[set[str], set[str]], None] | None = None) -> None:
         super().__init__(paths)
+        self._discard = discard
         self._database = open_database(paths)
         self._held: set[str] = set()
         self._name = PREFIX + os.urandom(8).hex()
@@ -49,6 +52,9 @@ class HeldContent(ContentStore):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         self.close()
+        if self._discard is not None and isinstance(error, (InvalidInput, IntegrityError, LimitExceeded, NoSpace)):
+            layers = {subject for subject in self._held if subject.startswith(LAYER)}
+            self._discard(self._held - layers, {subject.removeprefix(LAYER) for subject in layers})
 
     def announce(self, digest: Digest) -> None:
         """Hold a blob, be it there or not."""

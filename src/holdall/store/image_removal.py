@@ -25,22 +25,11 @@ SHORT = 12
 
 
 @record
-class Removed:
-    """One line of the output: `action` is "Untagged" or "Deleted"."""
-
-    action: str
-    subject: str
-
-    def __str__(self) -> str:
-        return f"{self.action}: {self.subject}"
-
-
-@record
 class Removal:
-    """What was removed, in order, and the bytes that came free."""
+    """What was removed as lines ("Untagged: NAME", "Deleted: DIGEST"), in order, and the bytes that came free."""
 
-    lines: tuple[Removed, ...]
-    size: int
+    lines: tuple[str, ...]
+    reclaimed: int
 
 
 class _Work:
@@ -48,14 +37,14 @@ class _Work:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.lines: list[Removed] = []
+        self.lines: list[str] = []
         self.blobs: set[str] = set()
         self.layers: set[str] = set()
         self.deleted: set[str] = set()
 
     def untag(self, name: Name) -> None:
         self.blobs |= drop_name(self.database, name.text)
-        self.lines.append(Removed("Untagged", familiar(name.text)))
+        self.lines.append(f"Untagged: {familiar(name.text)}")
 
     def delete(self, image: ImageRecord, names: Collection[Name]) -> None:
         if image.id in self.deleted:
@@ -66,7 +55,7 @@ class _Work:
         blobs, layers = drop_image(self.database, image.id)
         self.blobs |= blobs
         self.layers |= layers
-        self.lines.append(Removed("Deleted", image.id))
+        self.lines.append(f"Deleted: {image.id}")
 
 
 def remove(store: ImageStore, text: str, *, force: bool, prune_parents: bool, running: Collection[str] = ()) -> Removal:
@@ -206,5 +195,4 @@ def _delete_parents(store: ImageStore, work: _Work, parent: str) -> None:
 
 def _finish(store: ImageStore, work: _Work) -> Removal:
     layers, size = settle(store, work.blobs, work.layers)
-    lines = [*work.lines, *(Removed("Deleted", diff_id) for diff_id in layers)]
-    return Removal(tuple(lines), size)
+    return Removal((*work.lines, *(f"Deleted: {diff_id}" for diff_id in layers)), size)

@@ -111,10 +111,17 @@ class ImageStore:
         return steps(self, record)
 
     def hold(self) -> HeldContent:
-        """A BlobSink and BlobSource whose blobs no removal takes while it is open: pull, build and load write to it."""
-        from holdall.store.holds import HeldContent
+        """A BlobSink and BlobSource whose blobs no removal takes while it is open: pull, build and load write to it.
 
-        return HeldContent(self.content.paths)
+        Left with bad or unstorable input it takes away what came; an interrupted transfer keeps it for the next.
+        """
+        from holdall.store.holds import HeldContent
+        from holdall.store.sweep import sweep
+
+        def discard(blobs: set[str], layers: set[str]) -> None:
+            sweep(self.database, self.content.paths, self.snapshots, blobs=blobs, layers=layers)
+
+        return HeldContent(self.content.paths, discard)
 
     def write(
         self,

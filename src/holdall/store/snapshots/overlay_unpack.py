@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from holdall.events import Reporter
     from holdall.image.image import Layer
-    from holdall.oci.digest import Digest
     from holdall.store.snapshots.overlay import OverlaySnapshots
 
 TEMPORARY = ".tmp-"
@@ -114,14 +113,21 @@ def _make(snapshots: OverlaySnapshots, layer: Layer, progress: Reporter) -> None
 
 def _unpack(layer: Layer, target: str, progress: Reporter) -> LayerInfo:
     from holdall.layer.compression import open_layer
+    from holdall.layer.hashing import HashingReader
     from holdall.layer.unpack import unpack
 
     with layer.open() as blob:
         counted = _Counted(blob, layer, progress)
-        stream = _Hashed(open_layer(counted, layer.descriptor.media_type), layer.diff_id)
-        stats = unpack(stream, target)
-        stream.finish()
-    return LayerInfo(str(layer.diff_id), stats.size, stats.entries)
+        stream = HashingReader(open_layer(counted, layer.descriptor.media_type), layer.diff_id.algorithm)
+        # The diff-id covers every byte: a tar without its end mark is as sure as one with it.
+        stats = unpack(stream, target, require_end=False)
+        while stream.read(CHUNK):
+            pass
+    if stream.digest != layer.diff_id:
+        raise IntegrityError(
+            f'layer "{layer.descriptor.digest.short}" unpacks to "{stream.digest}", not to diff-id "{layer.diff_id}"'
+        )
+    return LayerInfo(str(layer.diff_id), stats.bytes, stats.entries)
 
 
 class _Counted:
@@ -142,27 +148,3 @@ class _Counted:
             self._reported = self._count
             self._progress(Event(self._subject, "unpacking", self._count, self._total))
         return data
-
-
-class _Hashed:
-    """The uncompressed tar, hashed as it is read."""
-
-    def __init__(self, stream: BinaryIO, diff_id: Digest) -> None:
-        self._stream = stream
-        self._diff_id = diff_id
-        self._hasher = diff_id.hasher()
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
-        self._hasher.update(data)
-        return data
-
-    def finish(self) -> None:
-        """Read what follows the archive's end and compare. Raises IntegrityError."""
-        while self.read(CHUNK):
-            pass
-        if self._hasher.hexdigest() != self._diff_id.encoded:
-            raise IntegrityError(
-                f'layer "{self._diff_id.short}" unpacks to "{self._diff_id.algorithm}:{self._hasher.hexdigest()}", '
-                f'not to its diff-id "{self._diff_id}"'
-            )
