@@ -1,0 +1,162 @@
+"""Unpacks tar streams: `unpack` a layer for overlayfs, `extract_into` a directory as `cp` and `import` need it.
+
+Image-spec layer.md "Applying Changesets", overlayfs.rst in the kernel's documentation. Both keep to the root
+whatever the tar says, and leave no descriptor open; what a failed call has made is the caller's to remove.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from holdall.errors import InvalidArchive
+from holdall.layer import names
+from holdall.layer.entry import Kind, show
+from holdall.layer.limits import DEFAULT
+from holdall.layer.place import Placer
+from holdall.layer.tar import TarReader
+from holdall.linux import fsop
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.layer.entry import Entry
+    from holdall.layer.feed import Readable
+    from holdall.layer.limits import Limits
+
+
+@record
+class Stats:
+    """What was unpacked: entries of any kind, regular files, their bytes as stored, whiteouts, attributes not set."""
+
+    entries: int
+    files: int
+    bytes: int
+    whiteouts: int
+    dropped_xattrs: int
+
+
+def unpack(tar_stream: Readable, target: str, limits: Limits = DEFAULT, *, require_end: bool = True) -> Stats:
+    """Unpack a layer's tar into the existing directory `target`, to be a lower directory of an overlay mount.
+
+    Whiteouts become character devices 0:0, opaque markers `trusted.overlay.opaque`. The entry for the root itself is
+    passed over, as Docker and containerd do. The stream is read to its end, so a hash over it is whole.
+    `require_end=False` takes a tar without end mark, for streams whose digest is verified anyway.
+    Raises InvalidArchive, LimitExceeded, OSError.
+    """
+    reader = TarReader(tar_stream, limits, require_end=require_end)
+    with _LayerPlacer(target) as placer:
+        for entry in reader:
+            path = names.clean(entry.name, limits)
+            placer.counts.entries += 1
+            if not placer.mark(path):
+                _put(placer, entry, path, reader, limits)
+        placer.finish()
+        counts = placer.counts
+        return Stats(counts.entries, counts.files, counts.bytes, placer.whiteouts, counts.dropped_xattrs)
+
+
+def extract_into(
+    tar_stream: Readable,
+    target: str | int,
+    *,
+    at: bytes = b"",
+    rebase: tuple[bytes, bytes] | None = None,
+    owner: tuple[int, int] | None = None,
+    keep_kinds: bool = False,
+    limits: Limits = DEFAULT,
+) -> Stats:
+    """Extract a tar below a directory: every name is an ordinary file, whiteout names too.
+
+    `target` (a path, or a descriptor that stays the caller's) is the root nothing leaves; `at` is the directory in it
+    that names are relative to, looked up as inside a chroot. `rebase` (old, new) renames the first component.
+    `owner` replaces all uids and gids. With `keep_kinds`, a directory over a file or the reverse is Conflict.
+    Raises InvalidArchive, LimitExceeded, Conflict, OSError.
+    """
+    reader = TarReader(tar_stream, limits)
+    base = names.clean(at, limits)
+
+    def inside(name: bytes) -> bytes:
+        path = names.clean(name, limits)
+        if rebase is not None and path.partition(b"/")[0] == rebase[0]:
+            path = names.clean(rebase[1] + path[len(rebase[0]) :], limits)
+        return base + b"/" + path if base and path else path
+
+    with Placer(target, owner=owner, keep_kinds=keep_kinds) as placer:
+        for entry in reader:
+            placer.counts.entries += 1
+            link = inside(entry.link) if entry.kind is Kind.HARDLINK else b""
+            _put(placer, entry, inside(entry.name), reader, limits, link)
+        placer.finish()
+        counts = placer.counts
+        return Stats(counts.entries, counts.files, counts.bytes, 0, counts.dropped_xattrs)
+
+
+def _put(
+    placer: Placer, entry: Entry, path: bytes, reader: TarReader, limits: Limits, link: bytes | None = None
+) -> None:
+    if not path:
+        if entry.kind is not Kind.DIRECTORY:
+            raise InvalidArchive(f'"{entry.shown}" would replace the root with a {entry.kind.name.lower()}')
+    elif entry.kind is Kind.HARDLINK:
+        target = names.clean(entry.link, limits) if link is None else link
+        if not target:
+            raise InvalidArchive(f'hard link "{entry.shown}" has no usable target')
+        placer.link(entry, path, target)
+    else:
+        placer.place(entry, path, reader)
+
+
+class _LayerPlacer(Placer):
+    """Adds the meaning of whiteout names."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.whiteouts = 0
+
+    def mark(self, path: bytes) -> bool:
+        """Act on a whiteout, an opaque marker or AUFS' own files (passed over). False if `path` is an ordinary name."""
+        if names.WHITEOUT not in path:
+            return False
+        above, _, base = path.rpartition(b"/")
+        parts = path.split(b"/")
+        if any(part.startswith(names.META) for part in parts) and base != names.OPAQUE:
+            return True
+        if any(part.startswith(names.WHITEOUT) for part in parts[:-1]):
+            raise InvalidArchive(f'"{show(path)}" lies below a whiteout')
+        if base == names.OPAQUE:
+            fsop.set_opaque(self.tree.directory(above))
+            self.whiteouts += 1
+            return True
+        hidden = names.hidden(base)
+        if hidden is None:
+            return False
+        self._hide(self.tree.directory(above), hidden)
+        return True
+
+    def _hide(self, fd: int, name: bytes) -> None:
+        """A whiteout speaks of lower layers only: what this layer holds under the name stays, cut off from below."""
+        self.whiteouts += 1
+        try:
+            fsop.make_whiteout(fd, name)
+        except FileExistsError:
+            if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                try:
+                    fsop.set_opaque(below)
+                finally:
+                    os.close(below)
+
+    def clear(self, dir_fd: int, base: bytes, path: bytes, /) -> bool:
+        """A parent that this layer has deleted and now fills again: a new directory that hides the old one."""
+        if not fsop.is_whiteout_device(os.stat(base, dir_fd=dir_fd, follow_symlinks=False)):
+            return False
+        os.unlink(base, dir_fd=dir_fd)
+        os.mkdir(base, 0o755, dir_fd=dir_fd)
+        self.made(dir_fd, base, path)
+        fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            fsop.set_opaque(fd)
+        finally:
+            os.close(fd)
+        return True

@@ -1,0 +1,59 @@
+"""Which extended attributes cross a layer's border.
+
+Never in, never out: `trusted.*` and `user.overlay.*`, which carry overlayfs' own metadata (opaque, redirect,
+metacopy, origin): from a tar they could make a layer show files of the host's other directories. Labels that only mean
+something on the host that set them (SELinux, Smack, AppArmor, IMA, EVM) stay out as well. What remains is
+`user.*`, `security.capability` and POSIX ACLs.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from holdall.errors import InvalidArchive
+from holdall.layer.entry import show
+from holdall.linux import fsop
+
+_PORTABLE = frozenset((b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"))
+_REFUSED_BY_FILE_SYSTEM = (errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
+_MALFORMED = (errno.EINVAL, errno.ERANGE, errno.E2BIG)
+
+
+def portable(name: bytes) -> bool:
+    """Whether an attribute may be read from, or written to, a layer."""
+    return name in _PORTABLE or (name.startswith(b"user.") and not name.startswith(b"user.overlay."))
+
+
+def apply(dir_fd: int, name: bytes, attributes: dict[bytes, bytes]) -> int:
+    """Set the portable ones on an entry, never through a symlink; returns how many were not set.
+
+    Not set are foreign ones and those the file system or the caller's rights refuse (user.* on a device, no support):
+    Docker ignores them too. Raises InvalidArchive for a value the kernel calls malformed.
+    """
+    dropped = 0
+    for key, value in attributes.items():
+        if not portable(key):
+            dropped += 1
+            continue
+        try:
+            fsop.set_xattr(dir_fd, name, key, value)
+        except OSError as err:
+            if err.errno in _REFUSED_BY_FILE_SYSTEM:
+                dropped += 1
+            elif err.errno in _MALFORMED:
+                raise InvalidArchive(f'"{show(name)}" has a malformed attribute "{show(key)}"') from err
+            else:
+                raise
+    return dropped
+
+
+def collect(dir_fd: int, name: bytes) -> dict[bytes, bytes]:
+    """The portable attributes of an entry itself, sorted by name."""
+    found = {}
+    for key in sorted(fsop.list_xattrs(dir_fd, name)):
+        raw = key.encode("utf-8", "surrogateescape")
+        if portable(raw):
+            value = fsop.get_xattr(dir_fd, name, raw)
+            if value is not None:
+                found[raw] = value
+    return found
