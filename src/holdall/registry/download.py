@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from holdall.errors import IntegrityError, LimitExceeded, ManifestUnknown, RegistryError
+from holdall.errors import IntegrityError, LimitExceeded, RegistryError
 from holdall.registry import headers
 from holdall.registry.client import Call
 from holdall.registry.failures import BadStatus, Unreachable, shown
@@ -114,16 +114,13 @@ class _Job:
                 if (delay := after_status(response.status, wait)) is not None:
                     self._progress.say("retrying", f"the registry answered {response.status}", offset)
                     return delay
-            if response.status == 404 and not self._urls and self._foreign():
-                return 0.0
+            if response.status == 404:
+                if not self._urls and self._foreign():
+                    return 0.0
+                raise BadStatus(f'registry "{self._registry.name}" does not have blob "{self._descriptor.digest}"', 404)
             if response.status == 416:
                 raise IntegrityError(f'blob "{self._descriptor.digest}" ends before byte {offset} at its registry')
-            err = await self._registry.refusal(response)
-            if isinstance(err, ManifestUnknown):
-                raise BadStatus(
-                    f'registry "{self._registry.name}" does not have blob "{self._descriptor.digest}"', 404
-                ) from err
-            raise err
+            raise await self._registry.refusal(response)
         finally:
             response.close()
 

@@ -12,7 +12,8 @@ class Fault:
     Kinds: "status" (answer `status`, with `retry_after` if given), "close" (cut the connection before answering),
     "early-close" (promise everything, send `after` bytes, cut), "short" (answer whole, but only `after` bytes),
     "corrupt" (flip a bit of the body), "wrong-digest" (lie in Docker-Content-Digest), "no-range" (ignore Range),
-    "stall" (wait `seconds` first), "garbage" (answer 200 with something that is not JSON).
+    "stall" (wait `seconds` first), "garbage" (answer 200 with something that is not JSON), "cut-upload" (keep `after`
+    bytes of the body of an upload, then cut the connection).
     """
 
     kind: str

@@ -131,6 +131,8 @@ class RegistryServer:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         fault = self.faults.take(request.method, request.path)
+        if fault is not None and fault.kind == "cut-upload":
+            return await self._cut_upload(request, fault)
         if fault is not None:
             early = await _fail_early(request, fault)
             if early is not None:
@@ -145,6 +147,15 @@ class RegistryServer:
         except web.HTTPException as err:
             response = err
         return response if fault is None else await _fail_late(request, response, fault)
+
+    async def _cut_upload(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        data = self.store.uploads[request.match_info["upload"]]
+        end = len(data) + fault.after
+        while len(data) < end and (part := await request.content.read(end - len(data))):
+            data += part
+        if request.transport is not None:
+            request.transport.close()
+        return web.Response(status=500)
 
 
 async def _fail_early(request: web.Request, fault: Fault) -> web.StreamResponse | None:

@@ -65,7 +65,9 @@ class Reference:
         for entry in value.get("archMap") or []:
             if entry["architecture"] == native:
                 names = [native, *(entry["subArchitectures"] or [])]
-        self.tables = {TABLES[name]: numbers_of(TABLES[name]) for name in {native, *names} if name in TABLES}
+        family = {"x86_64": ("X86_64", "X86", "X32"), "aarch64": ("AARCH64", "ARM")}[machine]
+        wanted = [TABLES[name] for name in {native, *names} if name.removeprefix("SCMP_ARCH_") in family]
+        self.tables = {table: numbers_of(table) for table in wanted}
         self.default = self.value(value["defaultAction"], value.get("defaultErrno"), value.get("defaultErrnoRet"))
         self.rules = [rule for rule in value.get("syscalls") or [] if self.takes_part(rule)]
         self.rules_of = functools.cache(lambda table, number: list(self.find_rules(table, number)))

@@ -53,6 +53,7 @@ class World:
 
     def __init__(self, folder: str, rootfs: str) -> None:
         self.paths = Paths(folder + "/root", folder + "/run")
+        self.folder = folder
         self.rootfs = rootfs
         self._count = 0
         os.makedirs(self.paths.containers)
@@ -86,8 +87,7 @@ class World:
         """Create, start, collect the output and the exit code."""
         key = self.create(*argv, **changes)
         with self.connect() as connection:
-            streams = Streams(connection, key)
-            return (*streams.finish(),)
+            return Streams(connection, key).finish()
 
     def log(self, key: str) -> bytes:
         """The supervisor's own record of a container's output, rotated files first."""
@@ -118,20 +118,24 @@ class World:
         eventually(lambda: not self.supervisor_pids() and not self.keeper_pids())
 
     def close(self) -> None:
-        """Stop everything; the store's folder is the caller's to delete."""
-        running = client.connect_if_running(self.paths)
-        if running is not None:
-            with running:
-                for one in running.containers():
-                    running.stop(one.id, timeout=0)
-        try:
-            self.wait_gone()
-        finally:
-            for pid in (*self.keeper_pids(), *self.supervisor_pids()):
-                os.kill(pid, signal.SIGKILL)
-            from holdall.linux import cgroups
+        """Stop every container and wait until nothing runs."""
+        with self.connect() as connection:
+            for one in connection.containers():
+                connection.stop(one.id, timeout=0)
+        self.wait_gone()
 
-            cgroups.driver().remove_parent(self.paths.cgroup)
+    def kill(self) -> None:
+        """Kill what a failed test left running, and remove the store's cgroup."""
+        from holdall.linux import cgroups
+
+        for pid in (*self.keeper_pids(), *self.supervisor_pids()):
+            os.kill(pid, signal.SIGKILL)
+        driver = cgroups.driver()
+        for name in driver.leftovers(self.paths.cgroup, ()):
+            group = driver.open(self.paths.cgroup, name)
+            group.kill()
+            group.remove()
+        driver.remove_parent(self.paths.cgroup)
 
 
 class Streams:
