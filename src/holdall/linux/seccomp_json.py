@@ -152,7 +152,7 @@ def _argument(value: object, where: str) -> Argument:
         _integer(obj["index"], f"{where}: index", 5),
         op.removeprefix("SCMP_CMP_"),
         _integer(obj["value"], f"{where}: value", (1 << 64) - 1),
-        _integer(obj.get("valueTwo") or 0, f"{where}: valueTwo", (1 << 64) - 1),
+        _integer(0 if obj.get("valueTwo") is None else obj["valueTwo"], f"{where}: valueTwo", (1 << 64) - 1),
     )
 
 
@@ -225,7 +225,8 @@ def _list(value: object, where: str, limit: int) -> list[Any]:
 def _words(obj: dict[str, Any], name: str, where: str, known: object = None) -> tuple[str, ...]:
     words = _list(obj.get(name), f"{where}: {name}", MAX_NAMES)
     for word in words:
-        _text(word, f"{where}: {name}", MAX_WORD)
+        if not _text(word, f"{where}: {name}", MAX_WORD):
+            raise InvalidInput(f"{where}: {name}: an entry is empty")
         if known is not None:
             _choice(word, f"{where}: {name}", known)
     return tuple(words)
