@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _PIECE = 1 << 20
 _XZ_MEMORY = 1 << 28
-_GZIP_ERRORS: tuple[type[Exception], ...] = (igzip_lib.error, zlib.error)
+# isal's stub calls the exception class an instance
+_GZIP_ERRORS: tuple[type[Exception], ...] = (igzip_lib.IsalError, zlib.error)  # type: ignore[assignment]
 
 
 class _Members:

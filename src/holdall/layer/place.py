@@ -121,6 +121,15 @@ class Placer:
         self._dress_open(entry, made, entry.mode if self._privileged else entry.mode | 0o700)
         self._later[path] = (os.fstat(made).st_ino, entry.mtime_ns, entry.mode)
 
+    def dress_parent(self, dir_fd: int, base: bytes, path: bytes, entry: Entry) -> None:
+        """Give a directory just made on the way the looks of `entry`, its time at the end."""
+        fd = os.open(base, _DIRECTORY, dir_fd=dir_fd)
+        try:
+            self._dress_open(entry, fd, entry.mode if self._privileged else entry.mode | 0o700)
+            self._later[path] = (os.fstat(fd).st_ino, entry.mtime_ns, entry.mode)
+        finally:
+            os.close(fd)
+
     def _dress_open(self, entry: Entry, fd: int, mode: int) -> None:
         """Owner, then mode and attributes: chown(2) clears setuid bits and capabilities."""
         if self._privileged or self._owner is not None:

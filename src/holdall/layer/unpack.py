@@ -10,8 +10,9 @@ import os
 import stat
 
 from holdall.errors import InvalidArchive
-from holdall.layer import names
+from holdall.layer import names, overlay, xattrs
 from holdall.layer.entry import Kind, show
+from holdall.layer.fromfs import entry_of
 from holdall.layer.limits import DEFAULT
 from holdall.layer.place import Placer
 from holdall.layer.tar import TarReader
@@ -20,6 +21,8 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdall.layer.entry import Entry
     from holdall.layer.feed import Readable
     from holdall.layer.limits import Limits
@@ -36,16 +39,24 @@ class Stats:
     dropped_xattrs: int
 
 
-def unpack(tar_stream: Readable, target: str, limits: Limits = DEFAULT, *, require_end: bool = True) -> Stats:
+def unpack(
+    tar_stream: Readable,
+    target: str,
+    limits: Limits = DEFAULT,
+    *,
+    lowers: Sequence[str] = (),
+    require_end: bool = True,
+) -> Stats:
     """Unpack a layer's tar into the existing directory `target`, to be a lower directory of an overlay mount.
 
     Whiteouts become character devices 0:0, opaque markers `trusted.overlay.opaque`. The entry for the root itself is
     passed over, as Docker and containerd do. The stream is read to its end, so a hash over it is whole.
+    A parent that the tar has no entry for looks as in `lowers`, the layers below, top first; else it is root's, 0755.
     `require_end=False` takes a tar without end mark, for streams whose digest is verified anyway.
     Raises InvalidArchive, LimitExceeded, OSError.
     """
     reader = TarReader(tar_stream, limits, require_end=require_end)
-    with _LayerPlacer(target) as placer:
+    with _LayerPlacer(target, lowers) as placer:
         for entry in reader:
             path = names.clean(entry.name, limits)
             placer.counts.entries += 1
@@ -110,9 +121,19 @@ def _put(
 class _LayerPlacer(Placer):
     """Adds the meaning of whiteout names."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, lowers: Sequence[str]) -> None:
         super().__init__(target)
+        self._lowers = [os.fsencode(lower) for lower in lowers]
         self.whiteouts = 0
+
+    def made(self, dir_fd: int, base: bytes, path: bytes, /) -> None:
+        """A parent that no entry described must not change how the same directory looks in the layers below."""
+        super().made(dir_fd, base, path)
+        lower = overlay.look_deep(self._lowers, path) if self._lowers else None
+        if lower is None or lower.status is None or not stat.S_ISDIR(lower.status.st_mode):
+            return
+        found = xattrs.of_path(lower.path)
+        self.dress_parent(dir_fd, base, path, entry_of(path, Kind.DIRECTORY, lower.status, attributes=found))
 
     def mark(self, path: bytes) -> bool:
         """Act on a whiteout, an opaque marker or AUFS' own files (passed over). False if `path` is an ordinary name."""

@@ -9,6 +9,7 @@ something on the host that set them (SELinux, Smack, AppArmor, IMA, EVM) stay ou
 from __future__ import annotations
 
 import errno
+import os
 
 from holdall.errors import InvalidArchive
 from holdall.layer.entry import show
@@ -31,12 +32,13 @@ def apply(dir_fd: int, name: bytes, attributes: dict[bytes, bytes]) -> int:
     Docker ignores them too. Raises InvalidArchive for a value the kernel calls malformed.
     """
     dropped = 0
+    path = fsop.fd_path(dir_fd, name)
     for key, value in attributes.items():
         if not portable(key):
             dropped += 1
             continue
         try:
-            fsop.set_xattr(dir_fd, name, key, value)
+            os.setxattr(path, key, value, follow_symlinks=False)
         except OSError as err:
             if err.errno in _REFUSED_BY_FILE_SYSTEM:
                 dropped += 1
@@ -49,11 +51,16 @@ def apply(dir_fd: int, name: bytes, attributes: dict[bytes, bytes]) -> int:
 
 def collect(dir_fd: int, name: bytes) -> dict[bytes, bytes]:
     """The portable attributes of an entry itself, sorted by name."""
+    return of_path(fsop.fd_path(dir_fd, name))
+
+
+def of_path(path: bytes) -> dict[bytes, bytes]:
+    """The portable attributes of what is at `path` itself, sorted by name."""
     found = {}
-    for key in sorted(fsop.list_xattrs(dir_fd, name)):
+    for key in sorted(fsop.list_xattrs(path)):
         raw = key.encode("utf-8", "surrogateescape")
         if portable(raw):
-            value = fsop.get_xattr(dir_fd, name, raw)
+            value = fsop.get_xattr(path, raw)
             if value is not None:
                 found[raw] = value
     return found

@@ -106,29 +106,24 @@ def set_opaque(dir_fd: int) -> None:
         os.setxattr(dir_fd, XATTR_OPAQUE_USER, b"y")
 
 
-def get_xattr(dir_fd: int, name: str | bytes, key: str | bytes) -> bytes | None:
-    """Value of an attribute of the entry itself, not of what a symlink names; None if it has or can have none."""
+def get_xattr(path: str | bytes, key: str | bytes) -> bytes | None:
+    """Value of an attribute of `path` itself, not of what a symlink names; None if it has or can have none."""
     try:
-        return os.getxattr(fd_path(dir_fd, name), key, follow_symlinks=False)
+        return os.getxattr(path, key, follow_symlinks=False)
     except OSError as err:
         if err.errno in (errno.ENODATA, errno.EOPNOTSUPP):
             return None
         raise
 
 
-def list_xattrs(dir_fd: int, name: str | bytes) -> list[str]:
-    """Names of the attributes of the entry itself; none where the file system has no attributes."""
+def list_xattrs(path: str | bytes) -> list[str]:
+    """Names of the attributes of `path` itself; none where the file system has no attributes."""
     try:
-        return os.listxattr(fd_path(dir_fd, name), follow_symlinks=False)
+        return os.listxattr(path, follow_symlinks=False)
     except OSError as err:
         if err.errno == errno.EOPNOTSUPP:
             return []
         raise
-
-
-def set_xattr(dir_fd: int, name: str | bytes, key: str | bytes, value: bytes) -> None:
-    """Set an attribute of the entry itself, not of what a symlink names."""
-    os.setxattr(fd_path(dir_fd, name), key, value, follow_symlinks=False)
 
 
 def chmod_entry(dir_fd: int, name: str | bytes, mode: int) -> None:

@@ -1,0 +1,101 @@
+"""Puts things of a file system into a tar: what `diff`, `export` and `cp` out share."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from holdall.layer import xattrs
+from holdall.layer.entry import Entry, Kind
+from holdall.layer.writer import TarWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.layer.hashing import Writable
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFCHR: Kind.CHAR,
+    stat.S_IFBLK: Kind.BLOCK,
+    stat.S_IFIFO: Kind.FIFO,
+}
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Recorder:
+    """Writes a tar of files given by directory descriptor and name; hard links among them are kept as such.
+
+    Sockets are passed over. What vanishes, or becomes something else, between look and read is passed over too.
+    """
+
+    def __init__(self, out: Writable) -> None:
+        self._tar = TarWriter(out)
+        self._seen: dict[tuple[int, int], bytes] = {}
+        self.entries = 0
+
+    def add(self, path: bytes, fd: int, name: bytes, status: os.stat_result, *, empty: bool = False) -> None:
+        """Add the entry `name` of the directory `fd` as `path`. `empty` leaves its content and attributes out."""
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind is None:
+            return
+        if kind is not Kind.DIRECTORY and status.st_nlink > 1 and not empty:
+            first = self._seen.setdefault((status.st_dev, status.st_ino), path)
+            if first is not path:
+                self.put(entry_of(path, Kind.HARDLINK, status, link=first))
+                return
+        try:
+            if kind is Kind.FILE and not empty:
+                self._file(path, fd, name)
+                return
+            link = os.readlink(name, dir_fd=fd) if kind is Kind.SYMLINK else b""
+            found = {} if empty else xattrs.collect(fd, name)
+        except FileNotFoundError:
+            return
+        self.put(entry_of(path, kind, status, link=link, attributes=found))
+
+    def _file(self, path: bytes, fd: int, name: bytes) -> None:
+        file = os.open(name, _READ, dir_fd=fd)
+        try:
+            status = os.fstat(file)
+            if stat.S_ISREG(status.st_mode):
+                found = xattrs.collect(file, b"")
+                self.put(entry_of(path, Kind.FILE, status, size=status.st_size, attributes=found), file)
+        finally:
+            os.close(file)
+
+    def put(self, entry: Entry, data: int | None = None) -> None:
+        """Add an entry made by hand."""
+        self._tar.add(entry, data)
+        self.entries += 1
+
+    def close(self) -> None:
+        """Write the end mark."""
+        self._tar.close()
+
+
+def entry_of(
+    path: bytes,
+    kind: Kind,
+    status: os.stat_result,
+    *,
+    size: int = 0,
+    link: bytes = b"",
+    attributes: dict[bytes, bytes] | None = None,
+) -> Entry:
+    """An entry with owner, mode, time and device number from a stat result."""
+    device = status.st_rdev if kind in (Kind.CHAR, Kind.BLOCK) else 0
+    return Entry(
+        path,
+        kind,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        size,
+        status.st_mtime_ns,
+        link,
+        os.major(device),
+        os.minor(device),
+        attributes or {},
+    )
