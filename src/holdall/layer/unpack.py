@@ -30,13 +30,18 @@ if TYPE_CHECKING:
 
 @record
 class Stats:
-    """What was unpacked: entries of any kind, regular files, their bytes as stored, whiteouts, attributes not set."""
+    """What was unpacked: entries of any kind, regular files, their bytes as stored, whiteouts, attributes not set.
+
+    `opaque_root`: the layer hides all below it. overlayfs passes over the mark on a layer's root, so a stack has to
+    end here; with `lowers` given, whiteouts have been made that come to the same.
+    """
 
     entries: int
     files: int
     bytes: int
     whiteouts: int
     dropped_xattrs: int
+    opaque_root: bool = False
 
 
 def unpack(
@@ -51,7 +56,8 @@ def unpack(
 
     Whiteouts become character devices 0:0, opaque markers `trusted.overlay.opaque`. The entry for the root itself is
     passed over, as Docker and containerd do. The stream is read to its end, so a hash over it is whole.
-    A parent that the tar has no entry for looks as in `lowers`, the layers below, top first; else it is root's, 0755.
+    A parent that the tar has no entry for is root's, mode 0755; given `lowers`, the layers below, top first, it looks
+    as it does there (only for a directory that serves that one stack).
     `require_end=False` takes a tar without end mark, for streams whose digest is verified anyway.
     Raises InvalidArchive, LimitExceeded, OSError.
     """
@@ -64,7 +70,14 @@ def unpack(
                 _put(placer, entry, path, reader, limits)
         placer.finish()
         counts = placer.counts
-        return Stats(counts.entries, counts.files, counts.bytes, placer.whiteouts, counts.dropped_xattrs)
+        return Stats(
+            counts.entries,
+            counts.files,
+            counts.bytes,
+            placer.whiteouts,
+            counts.dropped_xattrs,
+            placer.opaque_root,
+        )
 
 
 def extract_into(
@@ -125,6 +138,7 @@ class _LayerPlacer(Placer):
         super().__init__(target)
         self._lowers = [os.fsencode(lower) for lower in lowers]
         self.whiteouts = 0
+        self.opaque_root = False
 
     def made(self, dir_fd: int, base: bytes, path: bytes, /) -> None:
         """A parent that no entry described must not change how the same directory looks in the layers below."""
@@ -148,6 +162,7 @@ class _LayerPlacer(Placer):
         if base == names.OPAQUE:
             fsop.set_opaque(self.tree.directory(above))
             self.whiteouts += 1
+            self.opaque_root = self.opaque_root or not above
             return True
         hidden = names.hidden(base)
         if hidden is None:
@@ -167,6 +182,13 @@ class _LayerPlacer(Placer):
                     fsop.set_opaque(below)
                 finally:
                     os.close(below)
+
+    def finish(self) -> None:
+        """Do for an opaque root what overlayfs does not, then as for any tree."""
+        if self.opaque_root:
+            for name in overlay.names_in(self._lowers):
+                self._hide(self.tree.root, name)
+        super().finish()
 
     def clear(self, dir_fd: int, base: bytes, path: bytes, /) -> bool:
         """A parent that this layer has deleted and now fills again: a new directory that hides the old one."""
