@@ -7,11 +7,13 @@ import socket
 import struct
 
 from holdall.linux import netlink
-from holdall.linux.netlink import Connection, Message, attribute, attributes, nested
+from holdall.linux.netlink import Message, attribute, attributes, nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from holdall.linux.netlink import Connection
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = 1, 2
@@ -22,11 +24,6 @@ _PROTOCOL_NUMBER, _PROTOCOL_DESTINATION_PORT = 1, 3
 _FILTER_ORIGINAL_FLAGS = 1
 _FILTER_PROTOCOL = 1 << 3
 _HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
-
-
-def open_conntrack() -> Connection:
-    """A netfilter connection in the caller's network namespace."""
-    return Connection(netlink.NETFILTER)
 
 
 def forget_udp(connection: Connection, ports: Collection[int], address: bytes) -> int:

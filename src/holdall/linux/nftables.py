@@ -6,6 +6,7 @@ A `Batch` is one transaction of the kernel: all of it happens or nothing. Famili
 from __future__ import annotations
 
 import errno
+import os
 import struct
 
 from holdall.linux import netlink
@@ -49,6 +50,7 @@ ELEMENTS_PER_MESSAGE = 400
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT
 _HOST_ORDER = struct.pack("=BBI", 0, 4, 1)  # NFTNL_UDATA_SET_KEYBYTEORDER: nft(8) prints names wrongly without
 MAX_COMMENT = 127
+_SHARED: dict[tuple[int, int], Connection] = {}
 
 
 @record
@@ -296,6 +298,15 @@ def _parse_element(item: bytes) -> Element:
     )
 
 
-def open_netfilter() -> Connection:
-    """A netfilter connection in the caller's network namespace."""
-    return Connection(netlink.NETFILTER)
+def shared() -> Connection:
+    """The process's netfilter connection in the network namespace the caller is in now; it is never closed.
+
+    When a netfilter socket closes, the kernel first waits until what anybody deleted has left all CPUs (10–30 ms).
+    """
+    here = (os.getpid(), os.stat("/proc/thread-self/ns/net").st_ino)
+    if here not in _SHARED:
+        for connection in _SHARED.values():
+            connection.close()  # of another namespace, or the parent's, copied by fork(2)
+        _SHARED.clear()
+        _SHARED[here] = Connection(netlink.NETFILTER)
+    return _SHARED[here]

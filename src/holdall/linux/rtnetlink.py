@@ -38,6 +38,7 @@ _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 5
 _BRPORT_MODE = 4
 _INET6_ADDR_GEN_MODE, _GEN_MODE_NONE = 8, 1
 _SKIP_STATS = 8
+_OPERSTATE, _OPER_UP = 16, 6
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
 _TABLE_MAIN, _TABLE_LOCAL = 254, 255
@@ -51,7 +52,7 @@ MAX_IFNAME = 15
 
 @record
 class Link:
-    """One network interface. `kind` is "bridge", "veth", … or ""; `master` and `peer` are indexes, 0 meaning none."""
+    """One network interface. `kind` is "bridge", "veth", … or ""; `master` is an index, 0 meaning none."""
 
     index: int
     name: str
@@ -60,6 +61,12 @@ class Link:
     mtu: int
     master: int
     address: str
+    operstate: int
+
+    @property
+    def works(self) -> bool:
+        """Whether packets pass: it is up, its carrier is there and the kernel has acted on that (RFC 2863)."""
+        return self.operstate == _OPER_UP
 
     @property
     def up(self) -> bool:
@@ -199,6 +206,7 @@ def _parse_link(body: bytes) -> Link:
         _u32(found.get(IFLA_MTU)),
         _u32(found.get(IFLA_MASTER)),
         found.get(IFLA_ADDRESS, b"").hex(":"),
+        found.get(_OPERSTATE, b"\0")[0],
     )
 
 

@@ -25,9 +25,9 @@ def ensure(plan: NetworkPlan) -> bool:
         _ensure_bridge(route, plan)
     sysctl.set_up_bridge(plan.bridge)
     sysctl.enable_forwarding()
-    with nftables.open_netfilter() as netfilter:
-        made = nat.ensure(netfilter, plan)
-        forward.ensure(netfilter, plan.bridge)
+    netfilter = nftables.shared()
+    made = nat.ensure(netfilter, plan)
+    forward.ensure(netfilter, plan.bridge)
     return made
 
 
@@ -79,9 +79,9 @@ def remove(plan: NetworkPlan) -> None:
 
     Idempotent. net.ipv4.ip_forward stays as it is. Raises OSError.
     """
-    with nftables.open_netfilter() as netfilter:
-        forward.remove(netfilter, plan.bridge)
-        nat.remove(netfilter, plan)
+    netfilter = nftables.shared()
+    forward.remove(netfilter, plan.bridge)
+    nat.remove(netfilter, plan)
     with netlink.Connection(netlink.ROUTE) as route:
         found = rtnetlink.link(route, plan.bridge)
         if found is not None and found.kind == "bridge":

@@ -13,7 +13,7 @@ import errno
 
 from holdall.linux import nftables
 from holdall.linux import nftexpr as nft
-from holdall.linux.nftables import IPV4, Batch, open_netfilter
+from holdall.linux.nftables import IPV4, Batch
 from holdall.network import legacy
 
 TYPE_CHECKING = False
@@ -80,13 +80,12 @@ def forward_blocked(bridge: str = "") -> str | None:
 
     With `bridge`, chains that hold our rules for it do not count. Raises OSError.
     """
-    with open_netfilter() as connection:
-        found = nftables.chains(connection, 0)
-        for item in found:
-            if item.hook != nftables.FORWARD or item.policy != nft.DROP or item.family not in _FAMILIES:
-                continue
-            if (item.family, item.table, item.name) == (IPV4, TABLE, CHAIN) and bridge and _handles(connection, bridge):
-                continue
-            family = _FAMILIES[item.family]
-            return f'chain "{item.name}" of nft table "{family} {item.table}" drops forwarded packets by its policy'
+    connection = nftables.shared()
+    for item in nftables.chains(connection, 0):
+        if item.hook != nftables.FORWARD or item.policy != nft.DROP or item.family not in _FAMILIES:
+            continue
+        if (item.family, item.table, item.name) == (IPV4, TABLE, CHAIN) and bridge and _handles(connection, bridge):
+            continue
+        family = _FAMILIES[item.family]
+        return f'chain "{item.name}" of nft table "{family} {item.table}" drops forwarded packets by its policy'
     return legacy.blocked(bridge)

@@ -29,7 +29,6 @@ def leftovers(
                 found.append(f'interface "{link.name}" belongs to no container')
     if known_addresses is not None:
         known = {parse_address(address.partition("/")[0]) for address in known_addresses}
-        with nftables.open_netfilter() as netfilter:
-            lost = sorted(published.targets(netfilter, table) - known)
+        lost = sorted(published.targets(nftables.shared(), table) - known)
         found += [f'a published port points to "{format_address(address)}", which no container has' for address in lost]
     return found

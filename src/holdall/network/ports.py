@@ -13,7 +13,6 @@ import os
 import socket
 
 from holdall.errors import InvalidOption, LimitExceeded, NotPermitted, PortInUse, Unsupported
-from holdall.network import holder
 from holdall.network.address import parse_address
 from holdall.network.plan import PROTOCOLS, PortBinding
 from holdall.record import replace
@@ -29,7 +28,7 @@ _ANY_ADDRESS = "0.0.0.0"
 
 
 def parse_all(texts: Iterable[str]) -> tuple[PortBinding, ...]:
-    """The bindings of several `-p` values. Raises InvalidOption, Unsupported, LimitExceeded; twice the same is refused."""
+    """The bindings of several `-p` values, none twice. Raises InvalidOption, Unsupported, LimitExceeded."""
     found: list[PortBinding] = []
     fixed: set[tuple[str, str, int]] = set()
     for text in texts:
@@ -191,6 +190,8 @@ def _reserve_one(binding: PortBinding) -> tuple[PortBinding, socket.socket]:
 def _hint(binding: PortBinding, last: int) -> str:
     if last != binding.host_port:
         return "publish another range"
+    from holdall.network import holder
+
     found = holder.find(binding.protocol, binding.host_port)
     if found is None:
         return "publish another port, or stop the container or program that holds it"

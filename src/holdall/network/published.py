@@ -17,7 +17,7 @@ from holdall.network.address import parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from holdall.linux.netlink import Connection
     from holdall.network.plan import Attachment, PortBinding
@@ -57,7 +57,7 @@ def publish(connection: Connection, attachment: Attachment) -> None:
                 raise
             failure = err
         else:
-            _forget_flows(attachment)
+            _forget_flows(connection, attachment)
             return
     raise failure
 
@@ -86,7 +86,7 @@ def withdraw(connection: Connection, attachment: Attachment) -> None:
     """Take away every element that points to the attachment's address. Idempotent, also without a table."""
     own = parse_address(attachment.ip)
     prune(connection, attachment.table, lambda address: address == own)
-    _forget_flows(attachment)
+    _forget_flows(connection, attachment)
 
 
 def prune(connection: Connection, table: str, unwanted: Callable[[int], bool]) -> None:
@@ -119,14 +119,8 @@ def targets(connection: Connection, table: str) -> set[int]:
     return {target(item) for name in MAPS for item in nftables.elements(connection, IPV4, table, name) or []}
 
 
-def _forget_flows(attachment: Attachment) -> None:
+def _forget_flows(connection: Connection, attachment: Attachment) -> None:
     """Drop what conntrack remembers of the UDP ports: flows keep their first translation as long as packets come."""
     ports = {binding.host_port for binding in attachment.ports if binding.protocol == "udp"}
     if ports:
-        with conntrack.open_conntrack() as connection:
-            conntrack.forget_udp(connection, ports, socket.inet_aton(attachment.ip))
-
-
-def udp_ports(ports: Iterable[PortBinding]) -> set[int]:
-    """Host ports of the UDP bindings."""
-    return {port.host_port for port in ports if port.protocol == "udp"}
+        conntrack.forget_udp(connection, ports, socket.inet_aton(attachment.ip))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from holdall.linux import netlink, nftables, rtnetlink
 from holdall.linux.namespaces import CLONE_NEWNET, open_own, setns
@@ -17,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.linux.netlink import Connection
     from holdall.network.plan import Attachment
+
+_TRIES, _PAUSE = 50, 0.001
 
 
 def attach(attachment: Attachment, netns_fd: int) -> None:
@@ -30,8 +33,9 @@ def attach(attachment: Attachment, netns_fd: int) -> None:
         try:
             with _enter(netns_fd, attachment.ifname) as inside:
                 _configure(inside, attachment)
-            with nftables.open_netfilter() as netfilter:
-                published.publish(netfilter, attachment)
+            for name in (attachment.host_ifname, attachment.bridge):
+                _await(host, name)
+            published.publish(nftables.shared(), attachment)
         except BaseException:
             host.transact([rtnetlink.delete_link(attachment.host_ifname)])
             raise
@@ -83,9 +87,27 @@ def _configure(inside: Connection, attachment: Attachment) -> None:
     )
 
 
-def detach(attachment: Attachment) -> None:
-    """Withdraw the ports and delete the veth pair. Idempotent: what is gone is fine. Raises OSError."""
-    with nftables.open_netfilter() as netfilter:
-        published.withdraw(netfilter, attachment)
+def _await(host: Connection, name: str) -> None:
+    """Wait until packets pass the link, or for 50 ms at most.
+
+    A carrier that came on opens the queue and the bridge port only when the kernel's link watch has run; until then
+    packets are dropped, and a first connection would take a second. Since 6.7 the question itself makes it run.
+    """
+    for _ in range(_TRIES):
+        found = rtnetlink.link(host, name)
+        if found is None or found.works:
+            return
+        time.sleep(_PAUSE)
+
+
+def detach(attachment: Attachment, *, dying: bool = False) -> None:
+    """Withdraw the ports and delete the veth pair. Idempotent: what is gone is fine. Raises OSError.
+
+    To delete an interface takes the kernel some 15 ms, in which the caller waits. With `dying` the pair is left to the
+    kernel, which deletes it behind our back once the namespace's last process and descriptor are gone.
+    """
+    published.withdraw(nftables.shared(), attachment)
+    if dying:
+        return
     with netlink.Connection(netlink.ROUTE) as host:
         host.transact([rtnetlink.delete_link(attachment.host_ifname)])
