@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from holdall.errors import Unsupported
 from holdall.record import record
+from holdall.registry.credential import Credential
 from holdall.registry.endpoint import is_loopback
 
 TYPE_CHECKING = False
@@ -24,6 +25,11 @@ class Proxy:
     url: str
     username: str = ""
     password: str = ""
+
+    @property
+    def header(self) -> str | None:
+        """Value of Proxy-Authorization, None without a user."""
+        return Credential(self.username, self.password).basic
 
 
 def choose(environ: Mapping[str, str], scheme: str, host: str) -> Proxy | None:

@@ -109,16 +109,19 @@ class Transport:
         parts = urlsplit(request.url)
         way = proxy.choose(self.options.environment, parts.scheme, parts.netloc)
         body = request.body() if callable(request.body) else request.body
+        given = {"Accept-Encoding": "identity", **request.headers}
+        if way and way.header and parts.scheme == "http":
+            given["Proxy-Authorization"] = way.header
         try:
             return await self._session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                headers={"Accept-Encoding": "identity", **request.headers},
+                headers=given,
                 data=body,
                 allow_redirects=False,
                 ssl=self._context(request, parts.netloc) if parts.scheme == "https" else True,
                 proxy=way.url if way else None,
-                proxy_auth=aiohttp.BasicAuth(way.username, way.password, "utf-8") if way and way.username else None,
+                proxy_headers={"Proxy-Authorization": way.header} if way and way.header else None,
             )
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as err:
             raise unreachable(err, parts.netloc) from err

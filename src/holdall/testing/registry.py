@@ -176,6 +176,9 @@ async def _fail_early(request: web.Request, fault: Fault) -> web.StreamResponse 
 
 
 async def _fail_late(request: web.Request, response: web.StreamResponse, fault: Fault) -> web.StreamResponse:
+    if fault.kind == "wrong-digest":
+        response.headers["Docker-Content-Digest"] = "sha256:" + "0" * 64
+        return response
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response
     body = response.body
@@ -183,8 +186,6 @@ async def _fail_late(request: web.Request, response: web.StreamResponse, fault: 
         response.body = body[: fault.after]
     elif fault.kind == "corrupt" and body:
         response.body = body[:-1] + bytes([body[-1] ^ 1])
-    elif fault.kind == "wrong-digest":
-        response.headers["Docker-Content-Digest"] = "sha256:" + "0" * 64
     elif fault.kind == "early-close":
         return await _cut(request, response, body[: fault.after])
     return response

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_HEAD = 1 << 20
+TLS_HANDSHAKE = b"\x16"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,12 @@ class Asked:
 class ScriptedServer:
     """An asynchronous context manager. `answer` makes the raw response; the connection is closed after it.
 
-    `host` is "127.0.0.1:PORT"; `asked` lists what came.
+    `host` is "127.0.0.1:PORT"; `asked` lists what came, `arrived` is set by the first request.
     """
 
     def __init__(self, answer: Callable[[Asked], bytes], *, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
+        self.arrived = asyncio.Event()
         self.host = ""
         self._answer = answer
         self._tls = tls
@@ -53,6 +55,7 @@ class ScriptedServer:
         try:
             asked = await _read(reader)
             self.asked.append(asked)
+            self.arrived.set()
             writer.write(self._answer(asked))
             await writer.drain()
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -66,7 +69,10 @@ class ScriptedServer:
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    start = await reader.readexactly(1)
+    if start == TLS_HANDSHAKE:
+        raise ValueError("tls where plain http was expected")
+    head = (start + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.split("\r\n")
     method, target, _ = first.split(" ")
     headers = {}
