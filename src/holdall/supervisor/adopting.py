@@ -85,7 +85,7 @@ def _adopt(supervisor: Supervisor, key: str, held: Held, unfinished: Unfinished 
         container.failure = StartError("the supervisor died during the start")
         ending.end(supervisor, container, None)
     elif os.path.exists(supervisor.paths.container_run(key)) or state.status == "restarting":
-        ending.undo(supervisor, container, container.state.ports)
+        ending.undo(supervisor, container, container.state.ports, dying=False)
         supervisor.containers[key] = container
         restarting.consider(supervisor, container)
 

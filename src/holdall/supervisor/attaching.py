@@ -45,6 +45,7 @@ def attach(
     )
     if writer >= 0:
         os.close(writer)
+        supervisor.keeper.refresh(container)
 
 
 def _input(container: Container, run: str, *, wanted: bool) -> tuple[list[int], int]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOREIGN_TRIES = 1000
 CGROUP_TRIES = 200
+STRAGGLER_TRIES = 2
 PAUSE = 0.005
 
 
@@ -52,15 +53,18 @@ def end(supervisor: Supervisor, container: Container, code: int | None) -> None:
     ports = container.state.ports
     container.release(supervisor.loop)
     if failure is None:
+        again = restarting.wanted(
+            container.launch.restart, code, container.state.restart_count, manual=container.manual
+        )
         supervisor.save(
-            container, status="exited", pid=0, start_ticks=0, exit_code=code, oom_killed=oom_killed,
-            finished_at=time.time_ns(), ports=(), address="", stopped_by_user=container.manual,
+            container, status="restarting" if again else "exited", pid=0, start_ticks=0, exit_code=code,
+            oom_killed=oom_killed, finished_at=time.time_ns(), ports=(), address="", stopped_by_user=container.manual,
         )  # fmt: skip
     else:
         _record_failure(supervisor, container, failure)
     supervisor.keeper.drop(container.id)
     _tell(container, failure)
-    undo(supervisor, container, ports)
+    undo(supervisor, container, ports, dying=failure is None)
     restarting.consider(supervisor, container)
 
 
@@ -85,10 +89,10 @@ def _tell(container: Container, failure: BaseException | None) -> None:
         call()
 
 
-def undo(supervisor: Supervisor, container: Container, ports: tuple[HostPort, ...]) -> None:
+def undo(supervisor: Supervisor, container: Container, ports: tuple[HostPort, ...], *, dying: bool) -> None:
     """Give back network, cgroup and run folder; the folder last, since a successor takes it as the sign of work."""
     try:
-        supervisor.surroundings.detach_network(container.launch, ports)
+        supervisor.surroundings.detach_network(container.launch, ports, dying=dying)
     except (HoldallError, OSError) as err:
         log_failure(err)
     _remove_cgroup(supervisor, container, 0)
@@ -108,6 +112,8 @@ def _remove_cgroup(supervisor: Supervisor, container: Container, tries: int) -> 
         if not _needs_us(supervisor, container):
             remove_run_folder(supervisor.paths.container_run(container.id))
     else:
+        if tries == STRAGGLER_TRIES:
+            supervisor.surroundings.kill_cgroup(container.launch)
         supervisor.loop.later(PAUSE, lambda: _remove_cgroup(supervisor, container, tries + 1))
 
 
@@ -115,9 +121,4 @@ def _needs_us(supervisor: Supervisor, container: Container) -> bool:
     """Whether a successor must still find the container: for its next start, or for its removal."""
     if container.launch.auto_remove:
         return os.path.exists(launch_path(supervisor.paths, container.id))
-    return (
-        restarting.wanted(
-            container.launch.restart, container.state.exit_code, container.state.restart_count, manual=container.manual
-        )
-        and container.failure is None
-    )
+    return container.state.status == "restarting"

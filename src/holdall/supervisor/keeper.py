@@ -50,11 +50,12 @@ class Keeper:
         self._call_at: float | None = None
         self._delay = FIRST_DELAY
         self._called_at = 0.0
+        self._end = 0.0
 
     def run(self) -> None:
         """Serve until nothing is held and nobody is connected (but give the first supervisor time to do so)."""
-        end = time.monotonic() + 1
-        while self._held or self._owner is not None or time.monotonic() < end:
+        self._end = time.monotonic() + FIRST_DELAY
+        while self._held or self._owner is not None or time.monotonic() < self._end:
             for fd, _mask in self._epoll.poll(self._timeout()):
                 if fd == self._listener.fileno():
                     self._accept()
@@ -74,6 +75,7 @@ class Keeper:
         connection, _ = self._listener.accept()
         self._left_on_purpose = False
         self._call_at = None
+        self._end = 0.0
         if self._owner is not None:
             self._drop_owner()
         self._owner = connection

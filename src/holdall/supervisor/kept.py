@@ -58,6 +58,11 @@ class Keeper:
         else:
             self._hand_over(container)
 
+    def refresh(self, container: Container) -> None:
+        """The container's descriptors have changed, if it is kept at all."""
+        if container.id in self._kept:
+            self._hand_over(container)
+
     def drop(self, container_id: str) -> None:
         """The container has ended; the keeper closes what it holds."""
         if self._kept.pop(container_id, None) is not None:

@@ -7,6 +7,7 @@ import time
 from holdall.errors import ContainerNotFound
 from holdall.supervisor.launch import read_launch
 from holdall.supervisor.ownlog import log
+from holdall.supervisor.runfolder import remove_run_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,15 +37,11 @@ def next_delay(delay: float, ran: float) -> float:
 
 
 def consider(supervisor: Supervisor, container: Container) -> None:
-    """After an end: schedule the next start, or let go of the container."""
-    failed = container.failure is not None
-    state = container.state
-    policy = container.launch.restart
-    if failed or not wanted(policy, state.exit_code, state.restart_count, manual=container.manual):
+    """After an end whose state says what follows: schedule the next start, or let go of the container."""
+    if container.state.status != "restarting":
         let_go(supervisor, container)
         return
     container.restart_delay = next_delay(container.restart_delay, time.monotonic() - container.begun)
-    supervisor.save(container, status="restarting")
     container.restart_timer = supervisor.loop.later(container.restart_delay, lambda: start_again(supervisor, container))
 
 
@@ -59,6 +56,7 @@ def cancel(supervisor: Supervisor, container: Container) -> None:
     """Stop a container that waits for its next start."""
     forestall(container)
     supervisor.save(container, status="exited", stopped_by_user=True)
+    remove_run_folder(supervisor.paths.container_run(container.id))
     let_go(supervisor, container)
 
 

@@ -170,7 +170,7 @@ def _take_terminal(supervisor: Supervisor, container: Container, master: int) ->
 
 def _running(supervisor: Supervisor, container: Container) -> None:
     supervisor.save(container, status="running", started_at=time.time_ns(), finished_at=0, exit_code=None)
-    supervisor.keeper.keep(container)
     done, container.starting = container.starting, None
     if done is not None:
         done(None)
+    supervisor.keeper.keep(container)

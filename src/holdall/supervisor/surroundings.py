@@ -112,12 +112,15 @@ class Surroundings:
         veth.attach(replace(launch.attachment, ports=_bindings(ports)), netns_fd)
         return launch.attachment.address
 
-    def detach_network(self, launch: Launch, ports: Ports) -> None:
-        """Take the container off its network; harmless when it is off."""
+    def detach_network(self, launch: Launch, ports: Ports, *, dying: bool) -> None:
+        """Take the container off its network; harmless when it is off.
+
+        With `dying`, its last process has just ended: the kernel deletes the veth pair soon, and nobody waits for it.
+        """
         if launch.attachment is not None:
             from holdall.network import veth
 
-            veth.detach(replace(launch.attachment, ports=_bindings(ports)))
+            veth.detach(replace(launch.attachment, ports=_bindings(ports)), dying=dying)
 
 
 def _bindings(ports: Ports) -> tuple[PortBinding, ...]:
@@ -129,6 +132,5 @@ def _bindings(ports: Ports) -> tuple[PortBinding, ...]:
 def _reserve(bindings: tuple[PortBinding, ...]) -> tuple[list[socket.socket], Ports]:
     from holdall.network import ports
 
-    reserved = ports.reserve(bindings)
-    found = [HostPort(one.protocol, one.host_ip, one.host_port, one.container_port) for one in reserved.bindings]
-    return list(reserved.sockets), tuple(found)
+    settled, sockets = ports.reserve(bindings)
+    return sockets, tuple([HostPort(one.protocol, one.host_ip, one.host_port, one.container_port) for one in settled])

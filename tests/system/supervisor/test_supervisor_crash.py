@@ -1,0 +1,234 @@
+"""`kill -9` of the supervisor, the keeper, both, and of containers, in every phase: nothing lost, nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from holdall.errors import HoldallError
+from holdall.supervisor.launch import RestartPolicy
+from holdall.supervisor.state import read_state
+from holdall.testing.supervised import Streams, World, eventually
+
+pytestmark = pytest.mark.root
+
+SOAK = os.environ.get("HOLDALL_SOAK") == "1"
+ROUNDS = 100 if SOAK else 6
+
+
+def kill_supervisor(world: World) -> None:
+    for pid in world.supervisor_pids():
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: not os.path.exists(f"/proc/{pid}"))  # type: ignore[misc]
+
+
+def kill_both(world: World) -> None:
+    for pid in world.keeper_pids():
+        os.kill(pid, signal.SIGKILL)
+    kill_supervisor(world)
+
+
+def texts(world: World, key: str) -> str:
+    return "".join(json.loads(line)["log"] for line in world.log(key).splitlines())
+
+
+@pytest.mark.parametrize("kill", [kill_supervisor, kill_both])
+def test_a_running_container_is_adopted(world: World, kill: object) -> None:
+    key = world.create("n=0; while :; do echo $n; n=$((n+1)); sleep 0.01; done", restart=RestartPolicy("no"))
+    with world.connect() as connection:
+        started = connection.start(key)
+        eventually(lambda: "3\n" in texts(world, key))
+    kill(world)  # type: ignore[operator]
+    with world.connect() as connection:
+        assert [(one.id, one.pid, one.status) for one in connection.containers()] == [(key, started.pid, "running")]
+        before = texts(world, key)
+        eventually(lambda: len(texts(world, key)) > len(before) + 20)
+        assert connection.stop(key, timeout=0).code == 137
+    lines = texts(world, key).splitlines()
+    assert lines == [str(number) for number in range(len(lines))]
+
+
+def test_the_keeper_calls_a_successor(world: World) -> None:
+    key = world.create("sleep", "100")
+    with world.connect() as connection:
+        connection.start(key)
+        pid = connection.status().pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: world.supervisor_pids() not in ([], [pid]))
+
+
+def test_an_exit_while_nobody_looked_is_known_through_the_keeper(world: World) -> None:
+    key = world.create("echo last words; sleep 0.3; echo very last; exit 37")
+    with world.connect() as connection:
+        connection.start(key)
+        pid = connection.status().pid
+    (keeper,) = world.keeper_pids()
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.8)
+    os.kill(keeper, signal.SIGCONT)
+    with world.connect() as connection:
+        assert connection.wait(key).code == 37
+    assert texts(world, key) == "last words\nvery last\n"
+
+
+def test_an_exit_nobody_could_see_is_reported_as_unknown(world: World) -> None:
+    key = world.create("sleep 0.3; exit 37")
+    with world.connect() as connection:
+        connection.start(key)
+    kill_both(world)
+    time.sleep(0.6)
+    state = read_state(world.paths, key)
+    assert (state.status, state.exit_code) == ("exited", None)
+    with world.connect() as connection:
+        assert connection.wait(key).code is None
+
+
+def test_an_exit_after_adoption_is_known(world: World) -> None:
+    key = world.create("read x; exit 41", open_stdin=True)
+    with world.connect() as connection:
+        connection.start(key)
+    kill_both(world)
+    with world.connect() as connection:
+        attached = connection.attach(key, stdin=True)
+        assert attached.stdin is not None
+        os.write(attached.stdin, b"\n")
+        os.close(attached.stdin)
+        assert connection.wait().code == 41
+
+
+def test_a_waiting_client_does_not_notice(world: World) -> None:
+    key = world.create("sleep", "0.7")
+    code: list[int | None] = []
+
+    def wait() -> None:
+        with world.connect() as connection:
+            connection.start(key)
+            code.append(connection.wait().code)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    eventually(lambda: read_state(world.paths, key).status == "running")
+    time.sleep(0.1)
+    kill_supervisor(world)
+    thread.join(15)
+    assert code == [0]
+
+
+def test_attached_output_goes_on(world: World) -> None:
+    key = world.create("for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.1; done; exit 2")
+    with world.connect() as connection:
+        streams = Streams(connection, key)
+        time.sleep(0.25)
+        kill_supervisor(world)
+        code, out, _ = streams.finish()
+    assert code == 2
+    assert out.split()[-1] == b"8"
+    assert texts(world, key) == "1\n2\n3\n4\n5\n6\n7\n8\n"
+
+
+def test_a_terminal_survives_with_the_keeper_and_hangs_up_without(world: World) -> None:
+    script = "trap 'exit 9' HUP; echo ready; while :; do sleep 0.02; done"
+    kept, lost = [world.create(script, terminal=True, open_stdin=True) for _ in range(2)]
+    with world.connect() as connection:
+        connection.start(kept)
+        eventually(lambda: "ready" in texts(world, kept))
+    kill_supervisor(world)
+    with world.connect() as connection:
+        assert [one.status for one in connection.containers()] == ["running"]
+        terminal = connection.attach(kept, stdin=True).terminal
+        assert terminal is not None
+        os.write(terminal, b"\x03")
+        os.close(terminal)
+        assert connection.wait().code == 130
+        connection.start(lost)
+        eventually(lambda: "ready" in texts(world, lost))
+    kill_both(world)
+    with world.connect() as connection:
+        assert connection.wait(lost).code in (9, None)
+
+
+def test_a_killed_keeper_is_replaced(world: World) -> None:
+    key = world.create("sleep", "100", open_stdin=True)
+    with world.connect() as connection:
+        connection.start(key)
+        (keeper,) = world.keeper_pids()
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda: world.keeper_pids() not in ([], [keeper]))
+        assert connection.containers() != ()
+
+
+def test_a_container_killed_from_outside_is_noticed(world: World) -> None:
+    key = world.create("sleep", "100")
+    with world.connect() as connection:
+        started = connection.start(key)
+        os.kill(started.pid, signal.SIGKILL)
+        assert connection.wait().code == 137
+
+
+def test_restart_policies_go_on_after_a_crash(world: World) -> None:
+    key = world.create("echo run; sleep 0.3; exit 1", restart=RestartPolicy("always"))
+    with world.connect() as connection:
+        connection.start(key)
+    for _ in range(2):
+        time.sleep(0.2)
+        kill_both(world)
+        world.supervisor_pid()
+    eventually(lambda: texts(world, key).count("run") >= 4)
+    with world.connect() as connection:
+        connection.stop(key, timeout=0)
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(world: World) -> None:
+    """Starts, output and exits go on while supervisor and sometimes keeper are killed; then the books are right."""
+    rng = random.Random(4711)
+    counters = [world.create("n=0; while :; do echo $n; n=$((n+1)); done", log={}) for _ in range(0)]
+    steady = world.create("n=0; while [ $n -lt 1000000 ]; do echo $n; n=$((n+1)); sleep 0.002; done")
+    assert counters == []
+    with world.connect() as connection:
+        connection.start(steady)
+    shorts: list[str] = []
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def start_some() -> None:
+        while not stop.is_set():
+            key = world.create("echo short; exit 3")
+            try:
+                with world.connect() as connection:
+                    connection.start(key)
+                    code = connection.wait().code
+                if code not in (3, None):
+                    raise AssertionError(f"exit code {code}")
+                shorts.append(key)
+            except HoldallError as err:
+                if "went away" not in str(err):
+                    failures.append(err)
+            except BaseException as err:
+                failures.append(err)
+
+    threads = [threading.Thread(target=start_some) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(ROUNDS):
+        time.sleep(rng.uniform(0.02, 0.3))
+        (kill_both if number % 4 == 3 else kill_supervisor)(world)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    assert shorts
+    with world.connect() as connection:
+        assert [one.id for one in connection.containers()] == [steady]
+        connection.stop(steady, timeout=0)
+    lines = texts(world, steady).splitlines()
+    assert lines == [str(number) for number in range(len(lines))]
+    for key in shorts:
+        assert read_state(world.paths, key).status == "exited"
+        assert texts(world, key) in ("short\n", "")
