@@ -123,7 +123,8 @@ def _volumes(database: Database, paths: Paths, *, dry_run: bool) -> list[Garbage
 
 
 def _index(database: Database, paths: Paths, *, dry_run: bool) -> list[Garbage]:
-    if layout_index.current(paths) == layout_index.render(database):
+    current = layout_index.current(paths)
+    if current == layout_index.render(database) or (not current and not database.all("SELECT 1 FROM images LIMIT 1")):
         return []
     if not dry_run:
         layout_index.refresh(database, paths)
