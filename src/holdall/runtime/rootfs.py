@@ -107,6 +107,8 @@ class Builder:
         directory = stat.S_ISDIR(os.fstat(source).st_mode)
         place = places.make(self.root, step.destination, directory=directory)
         self._refuse_proc(place)
+        if stat.S_ISDIR(os.fstat(place).st_mode) != directory:
+            raise OSError(errno.ENOTDIR, "one is a folder and the other is not")
         mount.move_mount(source, place)
         os.close(place)
 
@@ -169,8 +171,11 @@ class Builder:
 
     def enter(self, *, readonly: bool, propagation: int, deep: bool, shared: bool) -> None:
         """Make the root the root of this process's mount namespace and let go of the old one."""
+        old = os.open("/", os.O_PATH | os.O_CLOEXEC)
         os.fchdir(self.root)
         mount.pivot_root(".", ".")
+        os.fchdir(old)
+        os.close(old)
         if shared:  # or the unmount below would propagate to the host
             mount.mount(None, ".", None, mount.MS_SLAVE | mount.MS_REC)
         mount.umount(".", mount.MNT_DETACH)
@@ -206,9 +211,7 @@ def _reason(err: OSError) -> str:
 
 def _explain(step: plan.Step, err: OSError) -> StartError:
     if isinstance(step, plan.Bind):
-        hint = None
-        if err.errno in (errno.ENOTDIR, errno.EISDIR):
-            hint = "check that a folder is mounted on a folder and a file on a file"
+        hint = "mount a folder on a folder and a file on a file" if err.errno == errno.ENOTDIR else None
         return StartError(f'cannot mount "{step.source}" at "{step.destination}": {_reason(err)}', hint=hint)
     if isinstance(step, plan.Filesystem):
         if err.errno == errno.ELOOP:
