@@ -164,7 +164,7 @@ def _differs(node: Node, old: os.stat_result, old_path: bytes) -> bool:
     if not stat.S_ISDIR(new.st_mode) and (new.st_mtime_ns, new.st_size) != (old.st_mtime_ns, old.st_size):
         return True
     path = fsop.fd_path(node.fd, node.name)
-    if xattrs.of_path(path) != xattrs.of_path(old_path):
+    if xattrs.collect(path) != xattrs.collect(old_path):
         return True
     if stat.S_ISLNK(new.st_mode):
         return os.readlink(path) != os.readlink(old_path)

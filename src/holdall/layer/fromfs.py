@@ -8,6 +8,7 @@ import stat
 from holdall.layer import xattrs
 from holdall.layer.entry import Entry, Kind
 from holdall.layer.writer import TarWriter
+from holdall.linux import fsop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Recorder:
                 self._file(path, fd, name)
                 return
             link = os.readlink(name, dir_fd=fd) if kind is Kind.SYMLINK else b""
-            found = {} if empty else xattrs.collect(fd, name)
+            found = {} if empty else xattrs.collect(fsop.fd_path(fd, name))
         except FileNotFoundError:
             return
         self.put(entry_of(path, kind, status, link=link, attributes=found))
@@ -60,7 +61,7 @@ class Recorder:
         try:
             status = os.fstat(file)
             if stat.S_ISREG(status.st_mode):
-                found = xattrs.collect(file, b"")
+                found = xattrs.collect(file)
                 self.put(entry_of(path, Kind.FILE, status, size=status.st_size, attributes=found), file)
         finally:
             os.close(file)

@@ -136,7 +136,7 @@ class Placer:
             os.fchown(fd, *(self._owner or (entry.uid, entry.gid)))
         os.fchmod(fd, mode)
         if entry.xattrs:
-            self.counts.dropped_xattrs += xattrs.apply(fd, b"", entry.xattrs)
+            self.counts.dropped_xattrs += xattrs.apply(fd, entry.xattrs)
 
     def _dress(self, entry: Entry, fd: int, base: bytes) -> None:
         if self._privileged or self._owner is not None:
@@ -145,7 +145,7 @@ class Placer:
         if entry.kind is not Kind.SYMLINK:
             fsop.chmod_entry(fd, base, entry.mode)
         if entry.xattrs:
-            self.counts.dropped_xattrs += xattrs.apply(fd, base, entry.xattrs)
+            self.counts.dropped_xattrs += xattrs.apply(fsop.fd_path(fd, base), entry.xattrs)
         os.utime(base, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=fd, follow_symlinks=False)
 
     def _symlink(self, entry: Entry, fd: int, base: bytes, path: bytes) -> None:

@@ -40,7 +40,9 @@ def from_records(records: list[tuple[bytes, bytes]], limits: Limits) -> list[tup
     seen = False
     for key, value in records:
         if key == b"GNU.sparse.map":
-            words = value.split(b",", 2 * limits.regions + 2) if value else []
+            words = value.split(b",") if value else []
+            if len(words) > 2 * limits.regions:
+                raise LimitExceeded(f"sparse file has more than {limits.regions} regions")
             numbers = [pax.integer(word, "sparse map") for word in words]
             seen = True
         elif key == b"GNU.sparse.offset":

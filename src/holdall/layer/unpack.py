@@ -146,7 +146,7 @@ class _LayerPlacer(Placer):
         lower = overlay.look_deep(self._lowers, path) if self._lowers else None
         if lower is None or lower.status is None or not stat.S_ISDIR(lower.status.st_mode):
             return
-        found = xattrs.of_path(lower.path)
+        found = xattrs.collect(lower.path)
         self.dress_parent(dir_fd, base, path, entry_of(path, Kind.DIRECTORY, lower.status, attributes=found))
 
     def mark(self, path: bytes) -> bool:

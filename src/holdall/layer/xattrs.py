@@ -9,7 +9,6 @@ something on the host that set them (SELinux, Smack, AppArmor, IMA, EVM) stay ou
 from __future__ import annotations
 
 import errno
-import os
 
 from holdall.errors import InvalidArchive
 from holdall.layer.entry import show
@@ -25,37 +24,31 @@ def portable(name: bytes) -> bool:
     return name in _PORTABLE or (name.startswith(b"user.") and not name.startswith(b"user.overlay."))
 
 
-def apply(dir_fd: int, name: bytes, attributes: dict[bytes, bytes]) -> int:
-    """Set the portable ones on an entry, never through a symlink; returns how many were not set.
+def apply(path: bytes | int, attributes: dict[bytes, bytes]) -> int:
+    """Set the portable ones on a descriptor, or on what is at `path` itself; returns how many were not set.
 
     Not set are foreign ones and those the file system or the caller's rights refuse (user.* on a device, no support):
     Docker ignores them too. Raises InvalidArchive for a value the kernel calls malformed.
     """
     dropped = 0
-    path = fsop.fd_path(dir_fd, name)
     for key, value in attributes.items():
         if not portable(key):
             dropped += 1
             continue
         try:
-            os.setxattr(path, key, value, follow_symlinks=False)
+            fsop.set_xattr(path, key, value)
         except OSError as err:
             if err.errno in _REFUSED_BY_FILE_SYSTEM:
                 dropped += 1
             elif err.errno in _MALFORMED:
-                raise InvalidArchive(f'"{show(name)}" has a malformed attribute "{show(key)}"') from err
+                raise InvalidArchive(f'an entry has a malformed attribute "{show(key)}"') from err
             else:
                 raise
     return dropped
 
 
-def collect(dir_fd: int, name: bytes) -> dict[bytes, bytes]:
-    """The portable attributes of an entry itself, sorted by name."""
-    return of_path(fsop.fd_path(dir_fd, name))
-
-
-def of_path(path: bytes) -> dict[bytes, bytes]:
-    """The portable attributes of what is at `path` itself, sorted by name."""
+def collect(path: bytes | int) -> dict[bytes, bytes]:
+    """The portable attributes of a descriptor, or of what is at `path` itself, sorted by name."""
     found = {}
     for key in sorted(fsop.list_xattrs(path)):
         raw = key.encode("utf-8", "surrogateescape")

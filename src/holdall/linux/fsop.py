@@ -27,6 +27,7 @@ RENAME_EXCHANGE = 2
 XATTR_OPAQUE = "trusted.overlay.opaque"
 XATTR_OPAQUE_USER = "user.overlay.opaque"
 _RETRIES = 128
+_PATH_LIMIT = 3072
 _AT_FDCWD = -100
 
 
@@ -62,10 +63,9 @@ def open_directory(path: str | bytes) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def fd_path(dir_fd: int, name: str | bytes = b"") -> bytes:
+def fd_path(dir_fd: int, name: str | bytes) -> bytes:
     """A path that names an entry of an open directory, for calls that have no `at` variant (needs /proc)."""
-    base = b"/proc/self/fd/%d" % dir_fd
-    return base + b"/" + os.fsencode(name) if name else base
+    return b"/proc/self/fd/%d/" % dir_fd + os.fsencode(name)
 
 
 def renameat2(old_fd: int, old: str | bytes, new_fd: int, new: str | bytes, flags: int = 0) -> None:
@@ -106,31 +106,36 @@ def set_opaque(dir_fd: int) -> None:
         os.setxattr(dir_fd, XATTR_OPAQUE_USER, b"y")
 
 
-def get_xattr(path: str | bytes, key: str | bytes) -> bytes | None:
-    """Value of an attribute of `path` itself, not of what a symlink names; None if it has or can have none."""
+def get_xattr(path: str | bytes | int, key: str | bytes) -> bytes | None:
+    """Value of an attribute of a descriptor or a path itself (no symlink followed); None if it has or can have none."""
     try:
-        return os.getxattr(path, key, follow_symlinks=False)
+        return os.getxattr(path, key, follow_symlinks=isinstance(path, int))
     except OSError as err:
         if err.errno in (errno.ENODATA, errno.EOPNOTSUPP):
             return None
         raise
 
 
-def list_xattrs(path: str | bytes) -> list[str]:
-    """Names of the attributes of `path` itself; none where the file system has no attributes."""
+def list_xattrs(path: str | bytes | int) -> list[str]:
+    """Names of the attributes of a descriptor or a path itself; none where the file system has no attributes."""
     try:
-        return os.listxattr(path, follow_symlinks=False)
+        return os.listxattr(path, follow_symlinks=isinstance(path, int))
     except OSError as err:
         if err.errno == errno.EOPNOTSUPP:
             return []
         raise
 
 
+def set_xattr(path: str | bytes | int, key: str | bytes, value: bytes) -> None:
+    """Set an attribute of a descriptor or a path itself (symlinks not followed)."""
+    os.setxattr(path, key, value, follow_symlinks=isinstance(path, int))
+
+
 def chmod_entry(dir_fd: int, name: str | bytes, mode: int) -> None:
     """Set the mode of an entry that cannot be opened (device, FIFO), never through a symlink (OSError EOPNOTSUPP)."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        os.chmod(fd_path(fd), mode)
+        os.chmod(b"/proc/self/fd/%d" % fd, mode)
     finally:
         os.close(fd)
 
@@ -148,6 +153,7 @@ def remove_tree(dir_fd: int, name: str | bytes) -> None:
         if err.errno not in (errno.EISDIR, errno.EPERM):
             raise
     todo = [name]
+    moved = 0  # directories too deep for a path are moved up first
     while todo:
         here = todo[-1]
         fd = openat2(
@@ -155,6 +161,10 @@ def remove_tree(dir_fd: int, name: str | bytes) -> None:
         )
         try:
             folder = _unlink_files(fd)
+            while folder is not None and len(here) > _PATH_LIMIT - 256:
+                moved += 1
+                renameat2(fd, folder, dir_fd, b"%s/.%d" % (name, moved), RENAME_NOREPLACE)
+                folder = _unlink_files(fd)
         finally:
             os.close(fd)
         if folder is None:
