@@ -51,11 +51,17 @@ def _plain(stream: BinaryIO, paths: Paths, *, own: bool = False) -> BinaryIO:
         regular = False
     if not regular:
         return _spool(stream, paths)
+    start = stream.tell()
     head = stream.read(HEAD)
-    stream.seek(-len(head), os.SEEK_CUR)
+    stream.seek(start)
     if sniff(head) != NONE:
         return _spool(stream, paths)
-    return stream if own else open(os.dup(fd), "rb", buffering=0)
+    if own:
+        return stream
+    # The caller's object may have read ahead: the descriptor is where its buffer ends, not where it stands.
+    copy = open(os.dup(fd), "rb", buffering=0)
+    copy.seek(start)
+    return copy
 
 
 def _spool(stream: BinaryIO, paths: Paths) -> BinaryIO:
