@@ -2,25 +2,51 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
+SHELL := /bin/sh
 
-.PHONY: help venv demo test check unit bench soak clean debian
+.PHONY: help venv demo test check unit bench soak wheel clean
 
-help:            ## show this menu
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+help:           ## show this menu
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
 
 venv: $(VENV)/.done  ## make .venv from the lock file
 
 $(VENV)/.done: requirements.lock pyproject.toml scripts/debian
 	sh scripts/debian python
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-check: venv      ## lint and types
+demo: venv      ## the main job from end to end, with no registry of images in reach
+	sh scripts/debian demo
+	sh scripts/demo
+
+check: venv     ## lint and types
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-unit: venv       ## the tests that need neither root nor other tools
-	$(BIN)/pytest -q tests/unit tests/property tests/test_architecture.py
+unit: venv      ## the tests that need neither root nor other tools
+	$(BIN)/pytest -q tests/unit tests/property tests/test_architecture.py -m "not root and not peers"
+
+test: venv      ## everything: lint, types, all tests (as root; installs the Debian packages it compares with)
+	sh scripts/debian peers
+	$(MAKE) check
+	$(BIN)/pytest -q -m "not soak" -p xdist -n 2 --dist loadfile --timeout 300 tests
+	$(BIN)/pytest -q -m soak --timeout 900 tests
+
+soak: venv      ## the same rounds of kills and fuzzing, long
+	sh scripts/debian peers
+	HOLDALL_SOAK=1 $(BIN)/pytest -q -m soak --timeout 7200 tests
+	HOLDALL_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/fuzz
+
+bench: venv     ## compare with docker and podman on this machine; prints the table of docs/benchmarks.md
+	sh scripts/debian peers
+	$(BIN)/python benchmarks/run.py
+
+wheel: venv     ## build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:          ## remove what the other targets made
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "stop": "stop containers",
     "system_df": "show what the store takes on disk",
     "system_prune": "remove everything nothing uses",
+    "system_reset": "take everything of this store off the machine",
     "tag": "give an image another name",
     "top": "list a container's processes",
     "unpause": "thaw containers",
@@ -71,6 +72,6 @@ GROUPS: dict[str, dict[str, str]] = {
         **{n: n for n in IMAGE.split()}, "ls": "images", "list": "images", "rm": "rmi", "prune": "image_prune",
     },
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
-    "system": {"df": "system_df", "prune": "system_prune", "info": "info"},
+    "system": {"df": "system_df", "prune": "system_prune", "info": "info", "reset": "system_reset"},
     "volume": {n: f"volume_{n}" for n in ("create", "inspect", "ls", "prune", "rm")},
 }  # fmt: skip

@@ -61,9 +61,9 @@ class Attachment:
                 os.close(fd)
             connection.close()
             raise
-        for fd in (out_write, err_write):
-            if fd is not None:
-                os.close(fd)
+        for end in (out_write, err_write):
+            if end is not None:
+                os.close(end)
         return cls(connection, stdout=out_read, stderr=err_read, stdin=started.stdin, terminal=started.terminal)
 
     def __enter__(self) -> Attachment:  # noqa: PYI034 (Self would import typing)

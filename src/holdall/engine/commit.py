@@ -85,10 +85,7 @@ def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: b
         with blobs.create() as blob:
             out = compressor("gzip", blob)
             plain = HashingWriter(out)
-            write_layer(
-                container.folder + "/upper", engine.containers.snapshots.lowers(container.diff_ids), plain,
-                skip=tuple(mount.target for mount in container.config.mounts),
-            )  # fmt: skip
+            write_layer(container.folder + "/upper", engine.containers.snapshots.lowers(container.diff_ids), plain)
             out.close()
             descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
     finally:

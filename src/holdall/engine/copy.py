@@ -1,8 +1,13 @@
-"""`cp`: tars into and out of a container, by descriptor and never beyond its root."""
+"""`cp`: tars into and out of a container, by descriptor and never beyond its root; and Docker's rules for the names."""
 
 from __future__ import annotations
 
+import os
+
 from holdall.engine.rootfs import open_place
+from holdall.errors import Conflict, ContainerStateConflict, PathNotFound
+from holdall.layer.export import PathStat, stat_path, write_path
+from holdall.layer.unpack import extract_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,28 +15,71 @@ if TYPE_CHECKING:
 
     from holdall.engine.container import Container
     from holdall.engine.engine import Engine
-    from holdall.layer.copying import Found
+
+MAX_LINKS = 40
 
 
 def copy_out(engine: Engine, container: Container, path: str, out: BinaryIO, *, follow: bool) -> None:
     """Write a tar of `path`, named by its base name. Raises PathNotFound."""
-    from holdall.layer.copying import write_path
-
     with open_place(engine, container, path, write=False) as place:
-        write_path(place.root, place.path, out, follow=follow)
+        inside = followed(place.root, place.path) if follow else place.path
+        write_path(place.root, inside + _tail(path), out)
 
 
 def copy_in(engine: Engine, container: Container, path: str, archive: BinaryIO, *, keep_owner: bool) -> None:
-    """Unpack a tar into the folder `path`; files become root's unless `keep_owner`. Raises PathNotFound."""
-    from holdall.layer.copying import extract_into
-
+    """Unpack a tar into the folder `path`; files become root's unless `keep_owner`. Raises PathNotFound, Conflict."""
+    if container.config.options.read_only and not container.running:
+        raise ContainerStateConflict(f'the root file system of container "{container.name}" is read-only')
     with open_place(engine, container, path, write=True) as place:
-        extract_into(archive, place.root, place.path, owner=None if keep_owner else (0, 0))
+        inside = followed(place.root, place.path)
+        found = stat_path(place.root, inside)
+        if not found.is_directory:
+            raise Conflict(f'"{path}" in container "{container.name}" is not a directory')
+        owner = None if keep_owner else (0, 0)
+        extract_into(archive, place.root, at=os.fsencode(inside.lstrip("/")), owner=owner, keep_kinds=True)
 
 
-def look(engine: Engine, container: Container, path: str) -> Found | None:
+def look(engine: Engine, container: Container, path: str) -> PathStat | None:
     """What is at `path` in the container, links followed inside its root; None for nothing."""
-    from holdall.layer.copying import look as find
-
     with open_place(engine, container, path, write=False) as place:
-        return find(place.root, place.path)
+        try:
+            return stat_path(place.root, followed(place.root, place.path))
+        except PathNotFound:
+            return None
+
+
+def followed(root: int, path: str) -> str:
+    """`path` with symlinks at its end replaced by what they point to, inside the root. Raises PathNotFound."""
+    for _ in range(MAX_LINKS):
+        try:
+            link = stat_path(root, path).link
+        except PathNotFound:
+            return path
+        if not link:
+            return path
+        path = os.path.normpath(os.path.join(os.path.dirname(path), link))
+    raise PathNotFound(f'cannot follow "{path}": too many links')
+
+
+def _tail(path: str) -> str:
+    """ "/." at the end means the content of a folder; normalising the path has taken it off."""
+    return "/." if path.endswith("/.") else ""
+
+
+def destination(source: str, is_folder: bool, target: str, found: PathStat | None) -> tuple[str, str]:
+    """Folder to unpack into and name to give, by the rules of docker-cp(1). Raises PathNotFound or Conflict.
+
+    `source` as the user wrote it; `found` what is at `target` now. An empty name means the content, not the folder.
+    """
+    name = os.path.basename(os.path.normpath(source))
+    content = source.endswith("/.") or os.path.normpath(source) == "/"
+    folder, base = os.path.split(target.rstrip("/") or "/")
+    if found is None:
+        if not is_folder and target.endswith("/"):
+            raise PathNotFound(f'the folder "{target}" does not exist', hint="make it first")
+        return folder or ".", base
+    if found.is_directory:
+        return target, "" if content else name
+    if is_folder:
+        raise Conflict(f'cannot copy a folder over the file "{target}"')
+    return folder or ".", base

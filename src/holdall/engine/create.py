@@ -71,9 +71,20 @@ def check(options: CreateOptions) -> None:
         raise InvalidOption("published ports have no meaning with --network host")
     if options.ports and options.network == "none":
         raise InvalidOption("published ports have no meaning with --network none")
-    from holdall.network import ports
+    if options.ports:
+        from holdall.network import ports
 
-    ports.parse_all(options.ports)
+        ports.parse_all(options.ports)
+    if options.dns or options.dns_search or options.add_hosts:
+        from holdall.network import files
+
+        for texts, parse in (
+            (options.dns, files.check_server),
+            (options.dns_search, files.check_search),
+            (options.add_hosts, files.parse_add_host),
+        ):
+            for text in texts:
+                parse(text)
 
 
 def lay_out(engine: Engine, container_id: str, diff_ids: tuple[str, ...]) -> None:

@@ -135,13 +135,14 @@ def _cgroups(_engine: Engine) -> Iterator[Finding]:
 
 
 def _network(engine: Engine) -> Iterator[Finding]:
-    from holdall.network.firewall import forward_blocked
+    from holdall.network.forward import forward_blocked
 
-    yield Finding("ok", "network", f"bridge {engine.networks.plan().bridge}, {engine.networks.plan().subnet}")
+    plan = engine.networks.plan()
+    yield Finding("ok", "network", f"bridge {plan.bridge}, {plan.subnet}")
     with open("/proc/sys/net/ipv4/ip_forward") as file:
         if file.read(2).strip() != "1":
             yield Finding("ok", "network", "net.ipv4.ip_forward is 0; it is set when the first bridge is made")
-    blocked = forward_blocked()
+    blocked = forward_blocked(plan.bridge)
     if blocked:
         yield Finding("warn", "network", blocked, "holdall adds accept rules of its own when a container starts")
 
@@ -178,12 +179,14 @@ def _leaks(engine: Engine) -> Iterator[Finding]:
     """Cgroups, interfaces, mounts and run folders of containers that do not run."""
     from holdall.linux import cgroups
     from holdall.network.leaks import leftovers
+    from holdall.network.plan import veth_name
 
     running = {c.id for c in engine.containers.list()}
     found = [f"cgroup {name}" for name in cgroups.driver().leftovers(engine.paths.cgroup, running)]
     row = engine.networks.store.find("bridge")
     if row is not None:
-        found += leftovers(engine.networks.plan(), running)
+        plan = engine.networks.plan()
+        found += leftovers(plan.table, plan.bridge, {veth_name(plan.table, identifier) for identifier in running})
     found += [f"mount {place}" for place in _mounts(engine.paths.root)]
     folder = engine.paths.run_root + "/containers"
     if os.path.isdir(folder):

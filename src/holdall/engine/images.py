@@ -158,7 +158,7 @@ class Images:
     def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Remove a name, and the image when none is left; lines as `docker rmi` prints. Raises ImageInUse."""
         running = {c.id for c in self._engine.containers.list()}
-        return tuple(map(str, self.writing.remove(name, force=force, running=running).lines))
+        return self.writing.remove(name, force=force, running=running).lines
 
     def prune(
         self,
@@ -177,7 +177,7 @@ class Images:
         removal = self.writing.prune(
             everything=everything, until=keep.until, wanted=keep.wanted, unwanted=keep.unwanted
         )
-        return Pruned(tuple(map(str, removal.lines)), removal.size)
+        return Pruned(removal.lines, removal.reclaimed)
 
 
 def _fits(have: str, wanted: str) -> bool:

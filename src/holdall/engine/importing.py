@@ -93,6 +93,6 @@ def pack(
     from holdall.pack.pack import pack as make
 
     reference = Reference.parse(name) if name else None
-    store = engine.images.writing
-    with store.hold() as blobs:
-        return store.write(make(programs, options, blobs, reporter), reference, progress=reporter)
+    return engine.images.writing.write(
+        make(programs, options, engine.paths.ingest, reporter), reference, progress=reporter
+    )

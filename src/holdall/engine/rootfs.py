@@ -80,14 +80,12 @@ def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:
     from holdall.layer.diff import changes
 
     lowers = engine.containers.snapshots.lowers(container.diff_ids)
-    found = changes(container.folder + "/upper", lowers)
-    skipped = {mount.target for mount in container.config.mounts}
-    return [(change.kind, text) for change in found if (text := os.fsdecode(change.path)) not in skipped]
+    return [(change.kind, change.path) for change in changes(container.folder + "/upper", lowers)]
 
 
 def export(engine: Engine, container: Container, out: BinaryIO) -> None:
     """The container's file system as a tar: its own layers and changes, without volumes and /proc."""
-    from holdall.layer.diff import write_tree
+    from holdall.layer.export import write_tree
 
     with open_stopped(engine, container, write=False) as root:
         write_tree(root, out)

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     """Write all files of the next start. Raises StoreCorrupt, PathNotFound, InvalidOption, Conflict."""
-    plan, attachment = attach(engine, row, config.options)
+    plan, attachment = attach(engine, row, config)
     folder = engine.paths.container(row.id)
-    write_network_files(engine, row, config, folder, attachment)
+    write_network_files(row, config, folder, attachment)
     security = SecurityOptions.parse(config.options.security_opt)
     spec = make_spec(row, config, folder, security)
     seccomp = seccomp_filter(engine, config.options, security, spec)
@@ -56,29 +56,30 @@ def write_launch(engine: Engine, launch: launches.Launch) -> None:
     write_atomic(launches.launch_path(engine.paths, launch.id), raw, durable=False)
 
 
-def attach(engine: Engine, row: ContainerRow, options: CreateOptions) -> tuple[NetworkPlan | None, Attachment | None]:
+def attach(engine: Engine, row: ContainerRow, config: StoredConfig) -> tuple[NetworkPlan | None, Attachment | None]:
     """The container's place on the bridge: the address it had before if that is still its own. Raises Conflict."""
-    if options.network in ("none", "host"):
+    if config.options.network in ("none", "host"):
         return None, None
     from holdall.engine.addresses import lease
     from holdall.network.plan import make_attachment
 
     plan = engine.networks.plan()
-    return plan, make_attachment(plan, row.id, lease(engine, plan, row.id), bindings(row, options))
+    return plan, make_attachment(plan, row.id, lease(engine, plan, row.id), bindings(config))
 
 
-def bindings(row: ContainerRow, options: CreateOptions) -> tuple[PortBinding, ...]:
+def bindings(config: StoredConfig) -> tuple[PortBinding, ...]:
     """Every port to publish, those of --publish-all included. Raises InvalidOption."""
-    from holdall.engine.config import StoredConfig
+    options = config.options
+    if not options.ports and not options.publish_all:
+        return ()
     from holdall.network import ports
 
     found = ports.parse_all(options.ports)
     if not options.publish_all:
         return found
     published = {(binding.container_port, binding.protocol) for binding in found}
-    exposed = [port.partition("/") for port in StoredConfig.load(row.config).resolved.exposed_ports]
-    more = [f"{port}/{protocol}" for port, _, protocol in exposed if (int(port), protocol) not in published]
-    return (*found, *ports.parse_all(more))
+    more = ports.exposed(config.resolved.exposed_ports)
+    return (*found, *[b for b in more if (b.container_port, b.protocol) not in published])
 
 
 def make_spec(row: ContainerRow, config: StoredConfig, folder: str, security: SecurityOptions) -> RuntimeSpec:

@@ -62,6 +62,18 @@ class System:
         engine = self._engine
         return collect(engine.database(durable=True), engine.paths, engine.containers.snapshots, dry_run=dry_run)
 
+    def mend(self) -> list[str]:
+        """Remove what crashes left behind in the store and on the host; what was removed."""
+        from holdall.engine.mend import mend
+
+        return list(mend(self._engine))
+
+    def reset(self) -> None:
+        """Take everything of this store off the machine: containers, network, images, volumes, files."""
+        from holdall.engine.reset import reset
+
+        reset(self._engine)
+
     def doctor(self) -> tuple[Finding, ...]:
         """What this machine allows and lacks, and what in the store or on the host is not as it should be."""
         from holdall.engine.doctor import examine

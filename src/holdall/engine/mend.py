@@ -1,0 +1,66 @@
+"""`doctor --clean`: bring what crashes left behind to its end."""
+
+from __future__ import annotations
+
+import os
+
+from holdall.errors import HoldallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdall.engine.engine import Engine
+
+
+def mend(engine: Engine) -> Iterator[str]:
+    """Remove leftovers, yielding a sentence for each. Containers that run are adopted first and left alone."""
+    from holdall.supervisor.client import connect
+
+    with connect(engine.paths) as connection:
+        connection.containers()
+        alive = {container.id for container in engine.containers.list()}
+        yield from _cgroups(engine, alive)
+        yield from _interfaces(engine, alive)
+        yield from _folders(engine, alive)
+    for garbage in engine.system.collect():
+        yield f"{garbage.kind} {garbage.subject}"
+
+
+def _cgroups(engine: Engine, alive: set[str]) -> Iterator[str]:
+    from holdall.linux import cgroups
+
+    driver = cgroups.driver()
+    for name in driver.leftovers(engine.paths.cgroup, alive):
+        group = driver.open(engine.paths.cgroup, name)
+        group.kill()
+        group.remove()
+        yield f"cgroup {name}"
+
+
+def _interfaces(engine: Engine, alive: set[str]) -> Iterator[str]:
+    if engine.networks.store.find("bridge") is None:
+        return
+    from holdall.linux import netlink, rtnetlink
+    from holdall.network.plan import veth_name, veth_prefix
+
+    table = engine.networks.plan().table
+    known = {veth_name(table, identifier) for identifier in alive}
+    with netlink.Connection(netlink.ROUTE) as connection:
+        for link in rtnetlink.links(connection):
+            if link.kind == "veth" and link.name.startswith(veth_prefix(table)) and link.name not in known:
+                connection.transact([rtnetlink.delete_link(link.name)])
+                yield f"interface {link.name}"
+
+
+def _folders(engine: Engine, alive: set[str]) -> Iterator[str]:
+    from holdall.store.trees import remove_tree
+
+    folder = engine.paths.run_root + "/containers"
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    for name in sorted(set(names) - alive):
+        try:
+            remove_tree(f"{folder}/{name}")
+        except (HoldallError, OSError):
+            continue
+        yield f"run folder {name}"
