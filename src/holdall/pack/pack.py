@@ -9,10 +9,11 @@ one's own code moves only that.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from holdall.errors import InvalidInput, InvalidOption
-from holdall.events import silent
+from holdall.events import Event, silent
 from holdall.image.mutate import from_layers
 from holdall.oci import timestamp
 from holdall.oci.container_config import ContainerConfig
@@ -63,7 +64,7 @@ class PackPlan:
 
 
 def pack(programs: Sequence[str], options: PackOptions, directory: str, report: Reporter = silent) -> Image:
-    """Make the image. Its layers are files in `directory`, which the caller owns and removes when done with it.
+    """Make the image. Its layers are nameless files on the file system of `directory`, there as long as the image.
 
     Raises as `plan_pack` and `build`.
     """
@@ -104,9 +105,16 @@ def plan_pack(programs: Sequence[str], options: PackOptions) -> PackPlan:
 
 
 def build(plan: PackPlan, directory: str, report: Reporter = silent) -> Image:
-    """Write the layers as new files in `directory`. Raises NoSpace, NotPermitted, InvalidInput."""
-    for number, (facts, sources) in enumerate(plan.pythons):
-        bytecode.add(plan.base, facts, sources, f"{directory}/bytecode-{number}", plan.epoch)
+    """Write the layers to nameless files below `directory`. Raises NoSpace, NotPermitted, InvalidInput."""
+    with contextlib.ExitStack() as stack:
+        for facts, sources in plan.pythons:
+            report(Event("bytecode", "compiling", 0, len(sources)))
+            for file in bytecode.add(plan.base, facts, sources, directory, plan.epoch):
+                stack.callback(file.close)
+        return _image(plan, directory, report)
+
+
+def _image(plan: PackPlan, directory: str, report: Reporter) -> Image:
     layers: list[Layer] = []
     history: list[History] = []
     created = timestamp.render(plan.epoch * 1_000_000_000)
@@ -115,7 +123,7 @@ def build(plan: PackPlan, directory: str, report: Reporter = silent) -> Image:
         ("added", plan.added, "holdall pack --add"),
     ):
         if len(items):
-            layers.append(write_layer(items, f"{directory}/{name}.tar", plan.compression, plan.epoch, report))
+            layers.append(write_layer(name, items, directory, plan.compression, plan.epoch, report))
             history.append(History(created, step))
     return from_layers(plan.platform, layers, plan.config, created=created, history=history)
 

@@ -30,7 +30,10 @@ class Kind(enum.Enum):
 
 @record
 class Item:
-    """One path of the image, absolute. FILE is copied from `source`, DATA holds its bytes, SYMLINK its `target`."""
+    """One path of the image, absolute. FILE is copied from `source`, DATA holds its bytes, SYMLINK its `target`.
+
+    `size` bytes at `offset` of the source are the file, all of it when `size` is None.
+    """
 
     path: str
     kind: Kind
@@ -39,6 +42,8 @@ class Item:
     source: str = ""
     target: str = ""
     data: bytes = b""
+    offset: int = 0
+    size: int | None = None
 
     def describe(self) -> str:
         """One line for people."""

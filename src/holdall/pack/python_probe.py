@@ -1,4 +1,6 @@
-"""The question put to a Python interpreter: where do your modules come from? Runs under Python 2.7 and later."""
+"""Programs for other Python interpreters: PROBE asks where modules come from (Python 2.7 and later), COMPILE
+compiles the files named on stdin and writes each as length and bytes, length 0 for one that does not compile.
+"""
 
 from __future__ import annotations
 
@@ -59,17 +61,15 @@ warnings.simplefilter("ignore")
 epoch = int(sys.argv[1])
 flags = b"\0\0\0\0" if sys.version_info >= (3, 7) else b""
 for line in sys.stdin.buffer.read().split(b"\0"):
-    if not line:
-        continue
-    source, out = [part.decode("utf-8", "surrogateescape") for part in line.split(b"\n")]
+    source = line.decode("utf-8", "surrogateescape")
     try:
         with open(source, "rb") as file:
             text = file.read()
         code = compile(text, source, "exec", dont_inherit=True, optimize=0)
-        data = marshal.dumps(code)
+        stamp = struct.pack("<II", epoch & 0xFFFFFFFF, len(text) & 0xFFFFFFFF)
+        made = MAGIC_NUMBER + flags + stamp + marshal.dumps(code)
     except Exception:
-        continue
-    head = MAGIC_NUMBER + flags + struct.pack("<II", epoch & 0xFFFFFFFF, len(text) & 0xFFFFFFFF)
-    with open(out, "wb") as file:
-        file.write(head + data)
+        made = b""
+    sys.stdout.buffer.write(struct.pack("<Q", len(made)) + made)
+sys.stdout.buffer.flush()
 """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import tempfile
 
 from holdall.errors import BlobNotFound, InvalidInput, NoSpace, NotPermitted
 from holdall.events import Event
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from holdall.oci.digest import Digest
     from holdall.pack.plan import Item
 
+PROGRESS = 256
+"""Entries from one event to the next."""
+
 _TAR_KINDS = {
     Kind.FILE: TarKind.FILE,
     Kind.DATA: TarKind.FILE,
@@ -33,49 +39,55 @@ _TAR_KINDS = {
 }
 
 
-class FileBlobs:
-    """A BlobSource over files: each blob is a file somebody else owns and removes."""
+class FileBlob:
+    """A BlobSource of one blob in a nameless file, which is gone when the last who uses it is."""
 
-    def __init__(self) -> None:
-        self._files: dict[Digest, str] = {}
-
-    def add(self, descriptor: Descriptor, path: str) -> None:
-        """Say where a blob is."""
-        self._files[descriptor.digest] = path
+    def __init__(self, digest: Digest, file: BinaryIO) -> None:
+        self._digest = digest
+        self._file = file
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """The blob's file. Raises BlobNotFound."""
-        try:
-            return open(self._files[descriptor.digest], "rb")
-        except (KeyError, FileNotFoundError):
-            raise BlobNotFound(f'no blob "{descriptor.digest}"') from None
+        """The blob from its start. Raises BlobNotFound."""
+        if descriptor.digest != self._digest:
+            raise BlobNotFound(f'no blob "{descriptor.digest}"')
+        return open(f"/proc/self/fd/{self._file.fileno()}", "rb")
+
+    def __del__(self) -> None:
+        self._file.close()
 
 
-def write_layer(items: Iterable[Item], path: str, compression: str, epoch: int, report: Reporter) -> Layer:
-    """Write the items, in their order, to the new file `path`.
+def write_layer(
+    name: str, items: Iterable[Item], directory: str, compression: str, epoch: int, report: Reporter
+) -> Layer:
+    """Write the items, in their order, to a nameless file below `directory`; `name` is the subject of events.
 
     Raises NoSpace, NotPermitted (a file that may not be read), InvalidInput (one that changed meanwhile).
     """
-    blobs = FileBlobs()
+    file: BinaryIO = tempfile.TemporaryFile(dir=directory)
     try:
-        with open(path, "xb") as file:
-            blob = HashingWriter(file)
-            with compressor(compression, blob) as compressed:
-                plain = HashingWriter(compressed)
-                tar = TarWriter(plain)
-                for number, item in enumerate(items):
-                    _add(tar, item, epoch)
-                    if number % 256 == 0:
-                        report(Event("layer", "packing", plain.size))
-                tar.close()
-    except OSError as err:
-        if err.errno in (28, 122):
-            raise NoSpace(f'cannot write "{path}": {(err.strerror or "no space").lower()}') from err
+        blob = HashingWriter(file)
+        with compressor(compression, blob) as compressed:
+            plain = HashingWriter(compressed)
+            _write_tar(name, items, plain, epoch, report)
+        file.flush()
+    except BaseException as err:
+        with contextlib.suppress(OSError):
+            file.close()
+        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f'no space left in "{directory}" for the layer') from err
         raise
     descriptor = Descriptor(layer_type(compression), blob.digest, blob.size)
-    blobs.add(descriptor, path)
-    report(Event("layer", "packed", plain.size, plain.size, done=True))
-    return Layer(descriptor, plain.digest, blobs)
+    report(Event(name, "packed", plain.size, plain.size, done=True))
+    return Layer(descriptor, plain.digest, FileBlob(descriptor.digest, file))
+
+
+def _write_tar(name: str, items: Iterable[Item], out: HashingWriter, epoch: int, report: Reporter) -> None:
+    tar = TarWriter(out)
+    for number, item in enumerate(items):
+        _add(tar, item, epoch)
+        if number % PROGRESS == 0:
+            report(Event(name, "packing", out.size))
+    tar.close()
 
 
 def _add(tar: TarWriter, item: Item, epoch: int) -> None:
@@ -97,9 +109,9 @@ def _add_file(tar: TarWriter, item: Item, entry: Entry) -> None:
     from holdall.record import replace
 
     try:
-        with _Counting(item.source) as stream:
+        with _Piece(item) as stream:
             tar.add(replace(entry, size=stream.size), stream)
-            if stream.read(1) or stream.count != stream.size:
+            if not stream.is_unchanged():
                 raise InvalidInput(f'"{item.source}" changed while it was packed', hint="pack again")
     except PermissionError as err:
         raise NotPermitted(f'cannot read "{item.source}": permission denied') from err
@@ -107,18 +119,25 @@ def _add_file(tar: TarWriter, item: Item, entry: Entry) -> None:
         raise InvalidInput(f'"{item.source}" vanished while it was packed', hint="pack again") from err
 
 
-class _Counting:
-    """A file that knows how much of it was read."""
+class _Piece:
+    """A file, or the part of one, that knows how much of it was read."""
 
-    def __init__(self, path: str) -> None:
-        self._file = open(path, "rb", buffering=0)
-        self.size = os.fstat(self._file.fileno()).st_size
+    def __init__(self, item: Item) -> None:
+        self._file = open(item.source, "rb", buffering=0)
+        whole = os.fstat(self._file.fileno()).st_size
+        self.size = whole if item.size is None else item.size
+        self._is_whole = item.size is None
+        self._file.seek(item.offset)
         self.count = 0
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._file.read(size)
         self.count += len(data)
         return data
+
+    def is_unchanged(self) -> bool:
+        """Whether all of it was read, and there is no more."""
+        return self.count == self.size and not (self._is_whole and self.read(1))
 
     def __enter__(self) -> Self:
         return self
