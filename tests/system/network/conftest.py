@@ -19,6 +19,68 @@ from holdall.network import bridge, veth
 from holdall.network.plan import Attachment, NetworkPlan, PortBinding, make_attachment
 
 T = TypeVar("T")
+PORTS = (PortBinding("tcp", "", 8080, 80), PortBinding("udp", "127.0.0.1", 5353, 53))
+RULES = """table ip holdall-0badcafe {
+	set bridges {
+		type ifname
+		elements = { "hd-0badcafe" }
+	}
+
+	set networks {
+		type ifname . ifname
+		elements = { "hd-0badcafe" . "hd-0badcafe" }
+	}
+
+	set subnets {
+		type ipv4_addr
+		flags interval
+		elements = { 10.210.0.0/24 comment "hd-0badcafe" }
+	}
+
+	map published_any {
+		type inet_proto . inet_service : ipv4_addr . inet_service
+		elements = { tcp . 8080 : 10.210.0.2 . 80 }
+	}
+
+	map published_on {
+		type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+		elements = { 127.0.0.1 . udp . 5353 : 10.210.0.2 . 53 }
+	}
+
+	chain guard {
+		type filter hook prerouting priority raw; policy accept;
+		iifname @bridges ip daddr 127.0.0.0/8 drop
+	}
+
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		ip daddr 127.0.0.0/8 return
+		dnat ip to ip daddr . meta l4proto . th dport map @published_on
+		fib daddr type local dnat ip to meta l4proto . th dport map @published_any
+	}
+
+	chain output {
+		type nat hook output priority -100; policy accept;
+		dnat ip to ip daddr . meta l4proto . th dport map @published_on
+		fib daddr type local dnat ip to meta l4proto . th dport map @published_any
+	}
+
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr @subnets oifname != @bridges masquerade
+		ip saddr @subnets oifname @bridges ct status dnat masquerade
+		ip saddr 127.0.0.0/8 oifname @bridges masquerade
+	}
+
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state established,related accept
+		iifname . oifname @networks accept
+		oifname @bridges ct status dnat accept
+		oifname @bridges drop
+	}
+}
+"""
 UPLINK = "192.0.2.1"
 OUTSIDE = "192.0.2.100"
 TIMEOUT = 3.0
@@ -52,6 +114,10 @@ class Place:
             return done.stdout
 
         return self.do(work)
+
+    def links(self) -> set[str]:
+        """The names of its interfaces."""
+        return {line.split()[1].rstrip(":").partition("@")[0] for line in self.sh("ip -o link").splitlines()}
 
     def sysctl(self, name: str, text: str) -> None:
         def work() -> None:
@@ -200,3 +266,9 @@ def plan(lab: Lab) -> NetworkPlan:
 @pytest.fixture
 def plans() -> Callable[..., NetworkPlan]:
     return network
+
+
+@pytest.fixture
+def rules() -> str:
+    """What `nft list ruleset` says of `network()` with a container at 10.210.0.2 that publishes PORTS."""
+    return RULES
