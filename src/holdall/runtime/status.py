@@ -125,7 +125,7 @@ def read(process: Process) -> tuple[Message, ...]:
         except BlockingIOError:
             return tuple(found)
         except ConnectionResetError:
-            message = None
+            continue  # the child went without reading our byte; told once, and before what it had sent (unix(7))
         if message is None:
             found.append(_end(process))
             return tuple(found)
