@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -133,19 +134,19 @@ def test_we_pull_what_skopeo_pushes(
 
 @pytest.mark.root
 @pytest.mark.skipif(shutil.which("podman") is None, reason="podman is not installed")
-def test_podman_pulls_what_we_push_and_pushes_it_back(
-    registry_v2: DockerRegistry, quick: Options, tmp_path: Path
-) -> None:
+def test_podman_pulls_what_we_push_and_pushes_it_back(registry_v2: DockerRegistry, quick: Options) -> None:
     image = random_image(seed=51, layers=2)
     name = f"{registry_v2.host}/podman/app:1"
     asyncio.run(push(image, Reference.parse(name), options=quick))
-    podman = ["podman", "--root", f"{tmp_path}/p", "--runroot", f"{tmp_path}/r", "--storage-driver", "vfs"]
-    try:
-        for verb in (["pull", "--tls-verify=false", name], ["push", "--tls-verify=false", name, name + "-back"]):
-            done = subprocess.run([*podman, *verb], capture_output=True, text=True, timeout=120)
-            assert done.returncode == 0, done.stderr
-    finally:
-        subprocess.run([*podman, "rmi", "--all", "--force"], capture_output=True, timeout=60)
+    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:  # podman wants a short run root
+        podman = ["podman", "--root", f"{folder}/p", "--runroot", f"{folder}/r", "--storage-driver", "vfs"]
+        try:
+            for verb in (["pull", "--tls-verify=false", name], ["push", "--tls-verify=false", name, name + "-back"]):
+                done = subprocess.run([*podman, *verb], capture_output=True, text=True, timeout=120)
+                assert done.returncode == 0, done.stderr
+        finally:
+            subprocess.run([*podman, "rmi", "--all", "--force"], capture_output=True, timeout=60)
+            subprocess.run(["umount", "-q", f"{folder}/p/vfs"], capture_output=True)
     got = asyncio.run(pull(Reference.parse(name + "-back"), MemoryBlobs(), options=quick))
     assert got.image.config.diff_ids == image.config.diff_ids
     assert got.image.id == image.id

@@ -167,7 +167,8 @@ class Authenticator:
             self._tokens[_key(scopes)] = _Token(header, self._clock() + MAX_LIFETIME)
             return header
         realm = self._realm(challenge.parameters["realm"])
-        wanted = _merged(scopes, challenge.parameters.get("scope", ""))
+        # asked for nothing of ours (a login), nothing is asked of the token server either: registries name examples
+        wanted = _merged(scopes, challenge.parameters.get("scope", "") if scopes else "")
         service = challenge.parameters.get("service", "")
         reply = yield self._request(realm, service, wanted)
         server = shown(urlsplit(realm).netloc)

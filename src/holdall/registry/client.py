@@ -12,7 +12,15 @@ from holdall.registry.auth import Authenticator, TokenReply
 from holdall.registry.endpoint import is_loopback
 from holdall.registry.failures import Unreachable
 from holdall.registry.retry import RETRIED_STATUSES, Backoff
-from holdall.registry.transport import MAX_DOCUMENT, MAX_ERROR_BODY, Request, read_bounded, unreachable
+from holdall.registry.transport import (
+    MAX_DOCUMENT,
+    MAX_ERROR_BODY,
+    Request,
+    discard,
+    read_bounded,
+    read_start,
+    unreachable,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +105,7 @@ class Registry:
                         raise
                     continue
                 challenges = _challenges(response)
-                response.close()
+                await discard(response)
             self._base = base
             self._auth = Authenticator(self.name, self._credential, secure=scheme == "https")
             self._auth.remember(challenges)
@@ -129,7 +137,7 @@ class Registry:
             at_home = own and str(response.url.origin()) == base
             if response.status != 401 or not challenges or not at_home or attempt == MAX_LOGINS:
                 return response
-            response.close()
+            await discard(response)
             header = await self._login(challenges, call.scopes, header)
         raise AssertionError("unreachable")
 
@@ -207,7 +215,7 @@ class Registry:
                 if response.status in accept or response.ok:
                     body = await read_bounded(response, limit)
                 else:
-                    body = await _error_body(response)
+                    body = await read_start(response)
         except TimeoutError as err:
             raise unreachable(err, response.url.authority) from err
         finally:
@@ -230,10 +238,3 @@ if TYPE_CHECKING:
 
 def _challenges(response: aiohttp.ClientResponse) -> tuple[challenge.Challenge, ...]:
     return challenge.parse(response.headers.getall("WWW-Authenticate", ())) if response.status == 401 else ()
-
-
-async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    try:
-        return await response.content.read(MAX_ERROR_BODY)
-    except Exception as err:
-        raise unreachable(err, response.url.authority) from err

@@ -100,7 +100,7 @@ class Transport:
             location = response.headers.get("Location")
             if response.status not in followed or location is None or not request.follow:
                 return response
-            response.close()
+            await discard(response)
             request = redirected(request, location)
         raise RegistryError(f'"{shown(urlsplit(request.url).netloc)}" redirects more than {MAX_REDIRECTS} times')
 
@@ -214,3 +214,25 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int = MAX_DOCUME
     except (TimeoutError, aiohttp.ClientError, OSError) as err:
         raise unreachable(err, host) from err
     return b"".join(parts)
+
+
+async def read_start(response: aiohttp.ClientResponse, limit: int = MAX_ERROR_BODY) -> bytes:
+    """At most the first `limit` bytes of the body, for messages. Raises Unreachable."""
+    start = b""
+    try:
+        while len(start) < limit and (part := await response.content.read(limit - len(start))):
+            start += part
+    except (aiohttp.ClientError, TimeoutError, OSError) as err:
+        raise unreachable(err, response.url.authority) from err
+    return start
+
+
+async def discard(response: aiohttp.ClientResponse) -> None:
+    """Be done with an answer; its connection is kept for the next request if the body is short."""
+    length = response.content_length
+    if length is not None and length <= MAX_ERROR_BODY:
+        try:
+            await read_start(response)
+        except Unreachable:
+            pass
+    response.close()

@@ -129,6 +129,11 @@ def push_scope_of(name: str) -> tuple[Scope, ...]:
     return (push_scope(name),)
 
 
+def test_a_login_asks_for_no_scope() -> None:
+    asked, _ = play(authenticator(USER).answer(BEARER, ()), token())
+    assert [value for key, value in query(asked[0]) if key == "scope"] == []
+
+
 def test_tokens_are_kept_for_each_scope_and_expire() -> None:
     clock = Clock()
     auth = authenticator(clock=clock)
