@@ -14,9 +14,10 @@ from holdall.testing.supervised import World, make_rootfs
 
 
 @pytest.fixture(scope="session")
-def rootfs(tmp_path_factory: pytest.TempPathFactory) -> str:
+def rootfs() -> Iterator[str]:
     """A small root file system, shared read-only."""
-    return make_rootfs(str(tmp_path_factory.mktemp("rootfs")))
+    with tempfile.TemporaryDirectory(prefix="holdall-rootfs-") as folder:
+        yield make_rootfs(folder)
 
 
 @pytest.fixture
@@ -38,7 +39,11 @@ def leftovers(world: World) -> list[str]:
     """Everything a store must not leave on the host once no container runs."""
     found = [line.strip() for line in Path("/proc/self/mountinfo").read_text().splitlines() if world.folder in line]
     run = Path(world.paths.run_root)
-    found += [str(path) for path in run.rglob("*") if path.name not in ("journal", "supervisor.log", "supervisor.lock", "booted", "containers")]
+    found += [
+        str(path)
+        for path in run.rglob("*")
+        if path.name not in ("journal", "supervisor.log", "supervisor.lock", "booted", "containers")
+    ]
     for name in os.listdir("/sys/fs/cgroup"):
         cgroup = Path("/sys/fs/cgroup", name, world.paths.cgroup)
         found += [str(path) for path in cgroup.glob("*/") if path.is_dir()]

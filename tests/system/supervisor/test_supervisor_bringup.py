@@ -45,9 +45,7 @@ with client.connect(Paths(sys.argv[1], sys.argv[2])) as connection:
 """
 
 
-def test_clients_of_many_processes_never_meet_a_dying_supervisor(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clients_of_many_processes_never_meet_a_dying_supervisor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no grace at all, supervisors come and go under the clients, and every client is served."""
     monkeypatch.setenv("HOLDALL_SUPERVISOR_GRACE", "0")
     argv = [sys.executable, "-c", CLIENT, world.paths.root, world.paths.run_root]

@@ -231,7 +231,7 @@ def test_large_requests_travel_too(world: World) -> None:
     key = world.create("sleep", "100")
     with world.connect() as connection:
         connection.start(key)
-        spec = exec_spec("/bin/sh", "-c", 'exit $((${#A} % 251))')
+        spec = exec_spec("/bin/sh", "-c", "exit $((${#A} % 251))")
         spec["env"] = ["PATH=/bin", "A=" + "x" * 100_000, "B=" + "y" * 100_000]
         connection.execute(key, spec)
         assert connection.wait().code == 100_000 % 251
