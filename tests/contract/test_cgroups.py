@@ -228,6 +228,22 @@ def test_killing(driver: Driver, sleeper: Callable[[], int], monkeypatch: pytest
     group.remove()
 
 
+def test_killing_without_a_freezer(
+    fake: Callable[..., FakeTree], sleeper: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = fake(1, ("freezer",))
+    group = probe(tree.root, tree.mountinfo).create("p", "c")
+    with pytest.raises(OSError, match="freezer"):
+        group.freeze()
+    assert not group.frozen
+    pid = sleeper()
+    group.attach(pid)
+    real = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: (real(pid, number), _empty(group)))
+    assert group.kill()
+    assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_status == signal.SIGKILL  # type: ignore[union-attr]
+
+
 def test_limits_are_written(driver: Driver) -> None:
     group = driver.create(PARENT, "limited")
     resources = Resources(

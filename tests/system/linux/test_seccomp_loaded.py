@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from holdall.linux import seccomp
+from holdall.linux.seccomp_compiler import compile_profile
+from holdall.linux.seccomp_profile import Profile, Rule
 
 pytestmark = pytest.mark.root
 DOCKER = (
@@ -130,23 +132,27 @@ def test_loading_needs_a_right() -> None:
 
 
 def test_rubbish_is_refused(default: bytes) -> None:
-    for program in (b"", default[:-1], default[8:16], bytes(8 * 4097)):
+    for program in (b"", default[:-1], default[8:16], b"\6" * 8 * 4097):
         with pytest.raises(OSError, match=r"Invalid argument|not a seccomp filter"):
             seccomp.load(program)
 
 
 def test_listener() -> None:
-    profile = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "listenerPath": "/x",
-        "syscalls": [{"names": ["getsid"], "action": "SCMP_ACT_NOTIFY"}],
-    }
-    program = seccomp.compile_filter(json.dumps(profile).encode(), [])
+    rule = Rule(("getsid",), "SCMP_ACT_NOTIFY")
+    program = compile_profile(Profile("SCMP_ACT_ALLOW", rules=(rule,)), [], os.uname().release, os.uname().machine)
     pid = os.fork()
     if pid == 0:
         fd = seccomp.load(program, seccomp.FLAG_NEW_LISTENER)
         os._exit(7 if fd is not None and os.readlink(f"/proc/self/fd/{fd}").endswith("seccomp notify") else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_flags_of_a_profile_reach_the_kernel() -> None:
+    flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
+    raw = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags}).encode()
+    program = seccomp.compile_filter(raw, [])
+    assert program[:8] == b"\0\0\0\0\6\0\0\0"
+    assert under(program, os.getpid).isdigit()
 
 
 I386 = """
