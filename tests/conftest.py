@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from holdall.testing.docker_daemon import DockerDaemon
+from holdall.testing.docker_daemon import available as docker_available
 from holdall.testing.docker_registry import DockerRegistry, available
 
 
@@ -18,3 +20,12 @@ def registry_v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegi
     folder: Path = tmp_path_factory.mktemp("registry-v2")
     with DockerRegistry(str(folder)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
+    """A private dockerd without networks, one for the session: use image names of your own and remove them."""
+    if not docker_available():
+        pytest.skip("dockerd is not installed, or we are not root")
+    with DockerDaemon(str(tmp_path_factory.mktemp("dockerd"))) as daemon:
+        yield daemon

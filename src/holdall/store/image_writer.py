@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest
+from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest, InvalidMediaType
 from holdall.events import Event, silent
+from holdall.image.mutate import with_media_types
 from holdall.image.validate import check_image
 from holdall.oci import timestamp
+from holdall.record import replace
 from holdall.store import labels, layout_index
 from holdall.store.ingest import copy_blob
 from holdall.store.names import drop_unused_manifests, put_name
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from holdall.events import Reporter
     from holdall.image.image import Image, Layer
+    from holdall.oci.descriptor import Descriptor
     from holdall.oci.index import Index
     from holdall.oci.reference import Reference
     from holdall.store.database import Database
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from holdall.store.snapshots.snapshotter import LayerInfo
 
 WORKERS = 2
-"""Layers unpacked side by side: see docs/decisions/0031 for the measurement behind threads, and behind two."""
+"""Layers unpacked side by side, in threads: most of the work is system calls, hashing and inflating without the GIL."""
 MAX_NANOSECONDS = (1 << 63) - 1
 
 
@@ -53,9 +56,11 @@ def write(
     with store.hold() as hold:
         infos = _take(store, image, hold, progress)
         hold.put(image.manifest.descriptor, image.manifest.raw)
+        listed = _listed(image)
+        hold.put(listed, listed.data or b"")
         if index is not None:
             hold.put(index.descriptor, index.raw)
-        garbage = _commit(store, image, infos, names, parent)
+        garbage = _commit(store, image, listed, infos, names, parent)
     settle(store, garbage)
     return store.at(str(image.id), str(image.digest))
 
@@ -129,8 +134,6 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
 
 
 def _from(layer: Layer, hold: HeldContent) -> Layer:
-    from holdall.record import replace
-
     return replace(layer, source=hold)
 
 
@@ -140,14 +143,25 @@ def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:
         progress(Event(subject, "stored", size, size))
 
 
-def _commit(store: ImageStore, image: Image, infos: list[LayerInfo], names: list[Name], parent: str) -> set[str]:
+def _listed(image: Image) -> Descriptor:
+    """The manifest that index.json lists, its bytes inside: the image's own, or its twin with OCI media types."""
+    try:
+        twin = with_media_types(image, docker=False).manifest
+    except InvalidMediaType:
+        twin = image.manifest
+    return replace(twin.descriptor, data=twin.raw)
+
+
+def _commit(
+    store: ImageStore, image: Image, listed: Descriptor, infos: list[LayerInfo], names: list[Name], parent: str
+) -> set[str]:
     """Rows for everything; digests that may have become garbage because a name moved."""
     garbage: set[str] = set()
     with store.database.transaction() as database:
         for info in infos:
             database.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?)", (info.diff_id, info.size, info.entries))
         _insert_image(database, image, sum(info.size for info in infos), parent)
-        _insert_manifest(database, image)
+        _insert_manifest(database, image, listed)
         for name in names:
             garbage |= put_name(database, name, str(image.id))
         garbage |= drop_unused_manifests(database)
@@ -167,13 +181,13 @@ def _insert_image(database: Database, image: Image, size: int, parent: str) -> N
     )  # fmt: skip
 
 
-def _insert_manifest(database: Database, image: Image) -> None:
+def _insert_manifest(database: Database, image: Image, listed: Descriptor) -> None:
     manifest, digest = image.manifest, str(image.digest)
     database.execute(
-        "INSERT OR IGNORE INTO manifests VALUES (?, ?, ?, ?)",
-        (digest, str(image.id), manifest.media_type, len(manifest.raw)),
+        "INSERT OR IGNORE INTO manifests VALUES (?, ?, ?, ?, ?, ?)",
+        (digest, str(image.id), manifest.media_type, len(manifest.raw), str(listed.digest), listed.size),
     )
-    for part in (manifest.config, *manifest.layers):
+    for part in (listed, manifest.config, *manifest.layers):
         database.execute("INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", (digest, str(part.digest), part.size))
 
 

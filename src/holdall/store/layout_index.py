@@ -2,7 +2,8 @@
 
 A derived view of the database: rewritten after each change of names, again by `gc` if a crash came in between. It
 lists manifests, not indexes: of a multi-platform image only one platform's blobs are here, and readers that walk an
-index would stumble over the others.
+index would stumble over the others. For Docker's manifests it lists twins with OCI media types, as readers of image
+layouts pass Docker's over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def refresh(database: Database, paths: Paths) -> bool:
@@ -49,12 +51,12 @@ def current(paths: Paths) -> bytes:
 def render(database: Database) -> bytes:
     """index.json as the database says: each tag under its full name; images without tag once, without name."""
     rows = database.all(
-        """SELECT manifests.digest, manifests.media_type, manifests.size, os, architecture, variant, names.name
+        """SELECT listed, listed_size, media_type, listed = digest, os, architecture, variant, names.name
         FROM names JOIN manifests ON manifests.digest = names.manifest JOIN images ON images.id = names.image
         WHERE names.tag != '' ORDER BY names.name"""
     )
     rows += database.all(
-        """SELECT manifests.digest, manifests.media_type, manifests.size, os, architecture, variant, ''
+        """SELECT listed, listed_size, media_type, listed = digest, os, architecture, variant, ''
         FROM images JOIN manifests ON manifests.digest = images.manifest
         WHERE NOT EXISTS (SELECT 1 FROM names WHERE names.image = images.id AND names.tag != '')
         ORDER BY images.id"""
@@ -64,12 +66,12 @@ def render(database: Database) -> bytes:
 
 
 def _entry(
-    digest: str, media_type: str, size: int, system: str, architecture: str, variant: str, name: str
+    digest: str, size: int, media_type: str, own: int, system: str, architecture: str, variant: str, name: str
 ) -> dict[str, object]:
     platform = {"architecture": architecture, "os": system}
     if variant:
         platform["variant"] = variant
-    entry: dict[str, object] = {"mediaType": media_type, "digest": digest, "size": size}
+    entry: dict[str, object] = {"mediaType": media_type if own else MANIFEST_TYPE, "digest": digest, "size": size}
     if name:
         entry["annotations"] = {CONTAINERD_NAME: name, REF_NAME: name}
     return {**entry, "platform": platform}

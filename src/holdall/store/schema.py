@@ -23,7 +23,9 @@ VERSION_1 = (
         digest TEXT PRIMARY KEY,
         image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
         media_type TEXT NOT NULL,
-        size INTEGER NOT NULL)""",
+        size INTEGER NOT NULL,
+        listed TEXT NOT NULL,
+        listed_size INTEGER NOT NULL)""",
     "CREATE INDEX manifests_image ON manifests (image)",
     """CREATE TABLE parts (
         manifest TEXT NOT NULL REFERENCES manifests (digest) ON DELETE CASCADE,
@@ -78,7 +80,8 @@ VERSION_1 = (
     "CREATE INDEX holds_subject ON holds (subject)",
 )
 """Version 1. `names.target` is what the name was resolved to (an index or a manifest), `names.manifest` the chosen
-platform's manifest. `parts` lists every blob a manifest needs. `holds` names blobs and layers (`layer:<diff-id>`)
-that work under way relies on before a row refers to them (see holds.py)."""
+platform's manifest. `manifests.listed` is what index.json shows for it: itself, or its twin with OCI media types when
+it is Docker's, since readers of image layouts pass Docker's over. `parts` lists every blob a manifest needs. `holds`
+names blobs and layers (`layer:<diff-id>`) that work under way relies on before a row refers to them (see holds.py)."""
 
 MIGRATIONS = (VERSION_1,)

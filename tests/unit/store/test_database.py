@@ -91,10 +91,8 @@ def test_a_damaged_page_is_reported_as_corruption(paths: Paths) -> None:
     with open(paths.database, "r+b") as file:
         file.seek(4096 * 3)
         file.write(os.urandom(4096 * 60))
-    database = open_database(paths)
     with pytest.raises(StoreCorrupt):
-        database.all("SELECT * FROM meta ORDER BY value")
-    database.close()
+        open_database(paths).all("SELECT * FROM meta ORDER BY value")
 
 
 def test_another_programs_database_is_left_alone(paths: Paths) -> None:

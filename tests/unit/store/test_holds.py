@@ -119,7 +119,7 @@ def test_what_a_row_names_stays(database: Database, paths: Paths, table: str) ->
             database.execute(
                 "INSERT INTO images VALUES ('i', ?, 'linux', 'amd64', '', 0, 0, 0, '', '{}', '')", (manifest,)
             )
-            database.execute("INSERT INTO manifests VALUES (?, 'i', '', 0)", (manifest,))
+            database.execute("INSERT INTO manifests VALUES (?, 'i', '', 0, '', 0)", (manifest,))
         if table == "parts":
             database.execute("INSERT INTO parts VALUES ('sha256:m', ?, 0)", (digest,))
         if table == "names":
