@@ -16,6 +16,7 @@ $(VENV)/.done: requirements.lock pyproject.toml scripts/debian
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip uninstall --quiet --yes setuptools 2>/dev/null
 	touch $@
 
 demo: venv      ## the main job from end to end, with no registry of images in reach

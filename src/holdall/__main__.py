@@ -1,5 +1,5 @@
 """`python -m holdall` is the `holdall` command."""
 
-from holdall.cli.main import run
+from holdall.cli.entry import run
 
 run()

@@ -34,7 +34,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, help_text: str) -> None:
         name = command.replace("_", " ")
-        super().__init__(f"holdall {name}", description=help_text, add_help=False, allow_abbrev=False)
+        super().__init__(
+            f"holdall {name}",
+            description=help_text,
+            add_help=False,
+            allow_abbrev=False,
+            # with a width argparse need not ask for the terminal's, which imports shutil and its compressors
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        )
         self.flags: set[str] = set()
         self.stop_at_word = False
         self.flag("--help", help="show this text")

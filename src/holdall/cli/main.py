@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from holdall.cli.state import State
 
 GLOBAL_VALUES = ("--root", "--run-root")
+LEAVE_RUNNING = ("run", "start", "restart")
 
 
 def run() -> None:
     """Entry point of the console script; never returns."""
-    code = main(sys.argv[1:])
+    # the interpreter's tear-down costs milliseconds and has nothing left to save
+    os._exit(finish(main(sys.argv[1:])))
+
+
+def finish(code: int) -> int:
+    """Flush what was printed; the exit code is SIGPIPE's when nobody reads it any more."""
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
-        code = 128 + 13
-    # the interpreter's tear-down costs milliseconds and has nothing left to save
-    sys.stderr.flush()
-    os._exit(code)
+        return 128 + 13
+    return code
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,9 +64,6 @@ def main(argv: Sequence[str]) -> int:
         if state is not None and state.debug:
             raise
         return report(from_os_error(err), command)
-    finally:
-        if state is not None:
-            state.close()
 
 
 def split_globals(argv: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -122,6 +124,10 @@ def call(command: str, argv: list[str], state: State) -> int:
     if options is None:
         return 0
     code: int = module.main(state, options)
+    if command in LEAVE_RUNNING:
+        from holdall.cli.warm import keep_warm
+
+        keep_warm(state.paths)
     return code
 
 

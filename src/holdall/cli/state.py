@@ -25,7 +25,11 @@ class State:
 
     @property
     def engine(self) -> Engine:
-        """The engine on the chosen store."""
+        """The engine on the chosen store.
+
+        It is never closed: the process is about to end, and the last connection to close would write SQLite's log
+        back into the database, two waits for the disk that the next command with something to write makes anyway.
+        """
         if self._engine is None:
             from holdall.engine.engine import Engine
 
@@ -61,8 +65,3 @@ class State:
     def environ(self) -> dict[str, str]:
         """The caller's environment."""
         return dict(os.environ)
-
-    def close(self) -> None:
-        """Release what the engine holds."""
-        if self._engine is not None:
-            self._engine.close()

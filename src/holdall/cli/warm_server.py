@@ -1,0 +1,197 @@
+"""`holdall-warm`: a process with the engine imported that forks once for each command line it is handed.
+
+It is a helper of the command line alone (the library never uses it), started in the background by the first command
+that leaves a container running, and gone with the store's supervisor. It is single-threaded and holds no database and
+no lock, so the fork is clean; the child takes over the caller's descriptors, folder, environment and umask and is
+killed when the caller dies. Callers of another user or in another mount namespace are turned away and do their work
+themselves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+from holdall.cli import entry
+from holdall.linux import process
+from holdall.paths import Paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+BACKLOG = 128
+F_SETSIG = 10
+PRELOADED = (
+    "argparse", "gettext", "holdall.cli.main", "holdall.cli.state", "holdall.cli.arguments", "holdall.cli.each",
+    "holdall.engine.engine", "holdall.engine.containers", "holdall.engine.container", "holdall.store.snapshots.overlay",
+    "holdall.store.volumes", "holdall.engine.devices", "holdall.engine.network_files", "holdall.cli.progress",
+    "holdall.cli.session", "holdall.cli.table", "holdall.cli.format.rows",
+    "holdall.cli.format.template", "holdall.cli.failures",
+    *[f"holdall.cli.commands.{name}" for name in "run create start stop rm exec ps logs inspect".split()],
+    "holdall.engine.start", "holdall.engine.create", "holdall.engine.remove", "holdall.engine.attachment",
+    "holdall.engine.execute", "holdall.engine.seccomp_cache", "holdall.engine.addresses", "holdall.engine.images",
+    "holdall.engine.filters", "holdall.engine.inspect", "holdall.engine.terminal", "holdall.engine.volumes",
+    "holdall.engine.networks", "holdall.engine.mounts", "holdall.store.trees", "holdall.store.content",
+    "holdall.store.images", "holdall.store.leases", "holdall.store.networks", "holdall.oci.config",
+    "holdall.oci.manifest", "holdall.network.plan", "holdall.network.ports", "holdall.supervisor.client",
+    "holdall.supervisor.state", "holdall.supervisor.bundles", "hashlib",
+)  # fmt: skip
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Serve the store given by `--root ROOT --run-root DIR` until its supervisor ends."""
+    from importlib import import_module
+
+    paths = Paths.choose(argv[1], argv[3])
+    listener = listen(paths)
+    if listener is None:
+        os._exit(0)
+    watched = supervisor_pidfd(paths)
+    if watched is None:
+        os._exit(0)
+    process.set_title(f"holdall-warm --root {paths.root}")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for name in PRELOADED:
+        import_module(name)
+    gc.collect()
+    gc.freeze()
+    serve(listener, watched)
+
+
+def listen(paths: Paths) -> socket.socket | None:
+    """The warm socket; None when another process serves it. A dead one's socket is replaced."""
+    path = f"{paths.run_root}/{entry.socket_name()}"
+    lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    # the lock stays open, and so held, for the life of this process
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def supervisor_pidfd(paths: Paths) -> int | None:
+    """A pidfd of the store's supervisor, None when there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        try:
+            sock.connect(paths.socket)
+            pid, _, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            # the listener was made by whoever brought the supervisor up: the greeting comes from itself
+            return os.pidfd_open(greeted_pid(sock) or pid)
+        except OSError:
+            return None
+
+
+def greeted_pid(sock: socket.socket) -> int:
+    """The pid in the supervisor's greeting, 0 when it has none."""
+    from holdall.supervisor.protocol import receive
+
+    message = receive(sock)
+    return int(message.body.get("pid", 0)) if message is not None else 0
+
+
+def serve(listener: socket.socket, watched: int) -> NoReturn:
+    """Fork for each caller until the supervisor ends."""
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    poller.register(watched, select.POLLIN)
+    while True:
+        ready = dict(poller.poll())
+        if watched in ready:
+            os._exit(0)
+        caller, _ = listener.accept()
+        pid = os.fork()
+        if pid == 0:
+            listener.close()
+            os.close(watched)
+            work(caller)
+        caller.close()
+
+
+def work(caller: socket.socket) -> NoReturn:
+    """In the child: take the caller's place, run its command, send the exit code."""
+    code = entry.FAILED
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        argv = take_place(caller)
+        if argv is not None:
+            from holdall.cli.main import finish
+            from holdall.cli.main import main as command
+
+            code = finish(command(argv))
+            caller.send(code.to_bytes(4, sys.byteorder))
+    finally:
+        os._exit(code)
+
+
+def take_place(caller: socket.socket) -> list[str] | None:
+    """Become like the caller; its words, or None when it has to do the work itself (it is told by closing)."""
+    import marshal
+
+    _, uid, gid = struct.unpack("iII", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    order, fds, _, _ = socket.recv_fds(caller, entry.MAX_ORDER, 4, socket.MSG_CMSG_CLOEXEC)
+    if (uid, gid) != (os.geteuid(), os.getegid()) or len(fds) != 4:
+        return None
+    argv, environment, umask, namespace = marshal.loads(order)  # from a process of the same user, checked above
+    if namespace != os.readlink("/proc/self/ns/mnt"):
+        return None
+    os.setsid()
+    for number in range(3):
+        os.dup2(fds[number], number)
+    os.fchdir(fds[3])
+    os.umask(umask)
+    for fd in fds:
+        os.close(fd)
+    os.environ.clear()
+    os.environb.update(environment)
+    os.environ["HOLDALL_WARM"] = "0"
+    sys.argv[1:] = argv
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        setattr(sys, name, open_stream(fd, mode))
+    caller.send(os.getpid().to_bytes(8, sys.byteorder))
+    if not caller.recv(2):
+        os._exit(entry.FAILED)
+    die_with(caller)
+    return list(argv)
+
+
+def open_stream(fd: int, mode: str) -> object:
+    """A text stream as Python makes it at start-up."""
+    errors = "backslashreplace" if fd == 2 else "surrogateescape"
+    return open(
+        fd, mode, encoding="utf-8", errors=errors, buffering=1 if os.isatty(fd) or fd == 2 else -1, closefd=False
+    )
+
+
+def die_with(caller: socket.socket) -> None:
+    """Let the kernel kill this process when the caller dies: its end of the socket closes, and that is a signal.
+
+    The caller sends nothing from here on, so nothing but its end can raise it (fcntl(2), F_SETSIG).
+    """
+    fd = caller.fileno()
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    poller = select.poll()
+    poller.register(fd, 0)
+    if poller.poll(0):
+        os._exit(entry.FAILED)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
