@@ -88,12 +88,15 @@ class _Reader:
         return InvalidInput(f'"{self._path}" is not an elf file that can be loaded: {reason}')
 
     def _at(self, offset: int, length: int) -> bytes:
-        if offset < 0 or offset >= 1 << 62:
-            raise self._wrong("offset out of range")
-        data = os.pread(self._fd, length, offset)
+        data = self._up_to(offset, length)
         if len(data) != length:
             raise self._wrong("it ends too early")
         return data
+
+    def _up_to(self, offset: int, length: int) -> bytes:
+        if not 0 <= offset < 1 << 62:
+            raise self._wrong("offset out of range")
+        return os.pread(self._fd, length, offset)
 
     def read(self) -> Elf:
         head = self._at(0, 52)
@@ -171,7 +174,7 @@ class _Reader:
         for kind, offset, address, length in self._segments:
             if kind == _PT_LOAD and address <= table < address + length:
                 begin = table - address + index
-                data = os.pread(self._fd, min(MAX_STRING, limit - index, max(length - begin, 0)), offset + begin)
+                data = self._up_to(offset + begin, min(MAX_STRING, limit - index, max(length - begin, 0)))
                 text, end, _ = data.partition(b"\0")
                 if end:
                     return os.fsdecode(text)

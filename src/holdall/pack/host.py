@@ -97,6 +97,7 @@ class Host:
         Symlinks are kept; what they point to outside the tree is added too, if it exists.
         """
         root = self.follow(path, reason)
+        self._trees.add(root)
         files: list[str] = []
         self._descend(root, root, reason, wanted, files)
         return files
@@ -114,22 +115,23 @@ class Host:
                 self.plan.directory(entry.path, reason)
                 self._descend(root, entry.path, reason, wanted, files)
             elif entry.is_symlink():
-                self._link(root, entry.path, reason, files)
+                self._link(root, entry.path, reason, wanted, files)
             elif entry.is_file():
                 self._add(entry.path, entry.stat(follow_symlinks=False), reason)
                 files.append(entry.path)
             else:
                 self.plan.note(f'"{entry.path}" is left out: it is neither a file nor a folder')
 
-    def _link(self, root: str, path: str, reason: str, files: list[str]) -> None:
+    def _link(
+        self, root: str, path: str, reason: str, wanted: Callable[[str, str, bool], bool], files: list[str]
+    ) -> None:
         real = os.path.realpath(path)
         if os.path.isfile(real):
             files.append(self.follow(path, reason))
         elif os.path.isdir(real) and not _within(real, root) and not _within(root, real):
             self.follow(path, reason)
             if real not in self._trees:
-                self._trees.add(real)
-                files += self.tree(real, reason)
+                files += self.tree(real, reason, wanted)
         else:
             self.plan.symlink(path, os.readlink(path), reason)
 
