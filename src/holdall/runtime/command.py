@@ -7,6 +7,7 @@ import os
 import stat
 
 from holdall.errors import CommandNotExecutable, CommandNotFound, StartError
+from holdall.linux.inroot import open_in_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def find(args: tuple[str, ...], environ: Mapping[str, str]) -> str:
             continue
         usable = stat.S_ISREG(status.st_mode) and status.st_mode & 0o111
         if usable and os.access(file, os.X_OK, effective_ids=True):
-            _refuse_ourselves(name, status)
+            _refuse_ourselves(name, file)
             return file
         if "/" in name:
             text = "is a directory" if stat.S_ISDIR(status.st_mode) else "permission denied"
@@ -69,14 +70,16 @@ def _not_found(name: str, err: OSError) -> StartError:
     return CommandNotFound(f'exec: "{name}": stat {name}: {reason}')
 
 
-def _refuse_ourselves(name: str, status: os.stat_result) -> None:
+def _refuse_ourselves(name: str, file: str) -> None:
     """A link to /proc/self/exe would run the host's interpreter inside the container (CVE-2019-5736)."""
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:
-        own = os.stat("/proc/self/exe")
-    except OSError:
-        return
-    if (own.st_dev, own.st_ino) == (status.st_dev, status.st_ino):
-        raise CommandNotExecutable(f'exec: "{name}": is the container runtime itself')
+        os.close(open_in_root(root, os.path.join(os.getcwd(), file)))
+    except OSError as err:
+        if err.errno == errno.ELOOP:
+            raise CommandNotExecutable(f'exec: "{name}": is a link to a running process\'s file') from err
+    finally:
+        os.close(root)
 
 
 def execute(file: str, args: tuple[str, ...], environ: Mapping[str, str]) -> StartError:

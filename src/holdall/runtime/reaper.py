@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-from holdall.linux import process
+from holdall.linux import capabilities, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +40,19 @@ def fork(sock: socket.socket, args: tuple[str, ...], *, terminal: bool) -> None:
         sock.close()
         process.set_title(" ".join([TITLE, "--", *args]))
         process.close_range(0)
+        _keep_only_kill()
         _serve(pid, blocked)
     finally:
         os._exit(SIGNALLED - 1)
+
+
+def _keep_only_kill() -> None:
+    """Only execve(2) takes the capabilities of a user that is not root, and we never execute anything."""
+    kill = capabilities.mask(("CAP_KILL",)) if os.geteuid() == 0 else 0
+    try:
+        capabilities.set(capabilities.get()[0] & kill, capabilities.get()[1] & kill, 0)
+    except PermissionError:
+        pass  # a filter without capset(2): the command cannot use it either
 
 
 def _serve(command: int, blocked: set[int]) -> None:

@@ -203,7 +203,7 @@ class Rig:
         return result.out
 
     def close(self) -> None:
-        for running in self.open:
+        for running in reversed(self.open):  # PID 1 cannot end before the processes that joined it are reaped
             running.close()
 
 

@@ -118,7 +118,7 @@ def test_container_cannot_look_into_the_joining_process(rig, target, spec) -> No
     script = """
         for p in /proc/[0-9]*; do
             [ "$(cat $p/comm)" = cat ] || [ $p = /proc/$$ ] && continue
-            readlink $p/exe && echo exe; ls $p/fd 2>/dev/null | grep . && echo fd; head -c1 $p/environ && echo environ
+            readlink $p/exe && echo exe; readlink $p/fd/* && echo fd; head -c1 $p/environ && echo environ
             cat $p/maps >/dev/null && echo maps
         done 2>/dev/null; echo done
     """

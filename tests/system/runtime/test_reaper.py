@@ -48,17 +48,31 @@ def test_orphans_are_reaped(rig) -> None:
     assert rig.sh(f'exec sh -c "{script}"').strip() == "0"  # a shell reaps, too
 
 
-def test_zombies_stay_without_init(rig) -> None:
-    script = "import os,time\nif os.fork()==0:\n os.fork() or os._exit(0)\n time.sleep(0.1)\n os._exit(0)\nos.wait()\ntime.sleep(0.5)\n" \
-             "print(sum('State:\\tZ' in open(f'/proc/{p}/status').read() for p in os.listdir('/proc') if p.isdigit()))"  # fmt: skip
-    assert rig.run("python3", "-c", script).out == "1\n"
-    assert rig.run("python3", "-c", script, launch=INIT).out == "0\n"
+ORPHAN = """
+import os, time
+child = os.fork()
+if child == 0:
+    if os.fork() == 0:
+        time.sleep(0.1)
+    os._exit(0)
+os.waitpid(child, 0)
+time.sleep(0.5)
+states = [open(f"/proc/{p}/status").read() for p in os.listdir("/proc") if p.isdigit()]
+print(sum("State:\\tZ" in state for state in states))
+"""
+
+
+def test_orphans_stay_zombies_only_without_init(rig) -> None:
+    result = rig.run("python3", "-c", ORPHAN)
+    assert result.out == "1\n", (result.code, result.err, result.messages)
+    assert rig.run("python3", "-c", ORPHAN, launch=INIT).out == "0\n"
 
 
 def test_pid_1_runs_as_the_user_without_descriptors_or_capabilities(rig) -> None:
-    script = "grep -E '^(Uid|CapEff)' /proc/1/status; readlink /proc/1/exe; ls /proc/1/fd"
+    script = "grep -E '^(Uid|CapEff)' /proc/1/status; readlink /proc/1/exe; readlink /proc/1/fd/*"
     result = rig.run("sh", "-c", script, launch={**INIT, "user": "alice"})
     assert result.out == "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n"
+    assert int(rig.sh("grep CapEff /proc/1/status", launch=INIT).split()[1], 16) == 1 << 5  # CAP_KILL
     as_root = rig.run("sh", "-c", "readlink /proc/1/exe; ls /proc/1/fd; cat /proc/1/environ", launch=INIT)
     assert as_root.out == ""
 

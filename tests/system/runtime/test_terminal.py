@@ -15,8 +15,8 @@ pytestmark = pytest.mark.root
 
 
 def test_terminal_is_controlling_and_console(rig) -> None:
-    running = rig.start("sh", "-c", "tty; ls -l /dev/console | cut -c1; echo tty > /dev/tty; echo con > /dev/console; stty size; echo $TERM",
-                        terminal=True, console_size=(33, 99))  # fmt: skip
+    script = "tty; ls -l /dev/console | cut -c1; echo tty > /dev/tty; echo con > /dev/console; stty size; echo $TERM"
+    running = rig.start("sh", "-c", script, terminal=True, console_size=(33, 99))
     assert running.wait().out == "/dev/pts/0\nc\ntty\ncon\n33 99\nxterm\n"
 
 
