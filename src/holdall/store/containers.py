@@ -11,6 +11,7 @@ from holdall.errors import ContainerNotFound, ImageNotFound, InvalidOption, Name
 from holdall.record import record
 from holdall.store import labels
 from holdall.store.database import IntegrityError
+from holdall.store.reserve import deleting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,10 +136,14 @@ class Containers:
 
     def delete(self, container: str) -> None:
         """Forget the container with this full ID and release its addresses and volumes. Raises ContainerNotFound."""
-        with self._database.transaction() as database:
-            database.execute("DELETE FROM leases WHERE container = ?", (container,))
-            done = database.execute("DELETE FROM containers WHERE id = ?", (container,))
-            _one(done.rowcount, container)
+
+        def delete() -> None:
+            with self._database.transaction() as database:
+                database.execute("DELETE FROM leases WHERE container = ?", (container,))
+                done = database.execute("DELETE FROM containers WHERE id = ?", (container,))
+                _one(done.rowcount, container)
+
+        deleting(self._database, delete)
 
     def _taken(self, name: str) -> NameInUse:
         holder = self._database.one("SELECT id FROM containers WHERE name = ?", (name,))

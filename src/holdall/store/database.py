@@ -208,6 +208,7 @@ def _bring_up(database: Database, paths: Paths, version: int) -> None:
     """Make or migrate the schema, one process at a time (switching to WAL does not wait for others by itself)."""
     import fcntl
 
+    from holdall.store.reserve import refill
     from holdall.store.schema import MIGRATIONS
 
     if version > SCHEMA_VERSION:
@@ -232,6 +233,7 @@ def _bring_up(database: Database, paths: Paths, version: int) -> None:
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version={number}")
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        refill(database)
         # A durable write of an image must not precede a durable folder.
         os.fsync(guard)
     finally:

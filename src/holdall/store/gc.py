@@ -12,6 +12,7 @@ import time
 from holdall.record import record
 from holdall.store import layout_index, locks
 from holdall.store.leases import Leases
+from holdall.store.reserve import deleting
 from holdall.store.sweep import sweep
 from holdall.store.trees import Aside, disk_usage, set_aside, trash_in
 from holdall.store.volumes import Volumes
@@ -45,7 +46,7 @@ def collect(database: Database, paths: Paths, snapshots: Snapshotter, *, dry_run
     Raises NoSpace, StoreCorrupt, OSError.
     """
     found = _ingest(paths, dry_run=dry_run)
-    swept = sweep(database, paths, snapshots, dry_run=dry_run)
+    swept = deleting(database, lambda: sweep(database, paths, snapshots, dry_run=dry_run))
     found += [Garbage("blob", digest, size) for digest, size in swept.blobs.items()]
     found += [Garbage("layer", diff_id, size) for diff_id, size in swept.layers.items()]
     found += _trash(paths, snapshots, dry_run=dry_run)

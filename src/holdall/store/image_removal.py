@@ -12,6 +12,7 @@ from holdall.store import labels
 from holdall.store.image_writer import settle
 from holdall.store.names import drop_image, drop_name, drop_unused_manifests
 from holdall.store.records import familiar
+from holdall.store.reserve import deleting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,39 +61,50 @@ class _Work:
 
 def remove(store: ImageStore, text: str, *, force: bool, prune_parents: bool, running: Collection[str] = ()) -> Removal:
     """See `ImageStore.remove`."""
-    with store.database.transaction() as database:
-        image = store.resolve(text)
-        users = [str(ident) for (ident,) in database.execute("SELECT id FROM containers WHERE image = ?", (image.id,))]
-        work = _Work(database)
-        names = list(image.names)
-        chosen = _named(store, text, image)
-        if chosen:
-            names = _untag(work, chosen, names, users, image, force=force)
-        elif not _single(names):
-            names = _need_force(names, image, force=force)
-        if not names or not chosen:
-            _delete(store, work, image, names, users, running, force=force, quiet=bool(chosen), parents=prune_parents)
-        work.blobs |= drop_unused_manifests(database)
-    return _finish(store, work)
+
+    def rows() -> _Work:
+        with store.database.transaction() as database:
+            image = store.resolve(text)
+            found = database.execute("SELECT id FROM containers WHERE image = ?", (image.id,))
+            users = [str(ident) for (ident,) in found]
+            work = _Work(database)
+            names = list(image.names)
+            chosen = _named(store, text, image)
+            if chosen:
+                names = _untag(work, chosen, names, users, image, force=force)
+            elif not _single(names):
+                names = _need_force(names, image, force=force)
+            if not names or not chosen:
+                _delete(
+                    store, work, image, names, users, running, force=force, quiet=bool(chosen), parents=prune_parents
+                )
+            work.blobs |= drop_unused_manifests(database)
+        return work
+
+    return _finish(store, deleting(store.database, rows))
 
 
 def prune(
     store: ImageStore, *, everything: bool, until: int | None, wanted: tuple[str, ...], unwanted: tuple[str, ...]
 ) -> Removal:
     """See `ImageStore.prune`."""
-    with store.database.transaction() as database:
-        work = _Work(database)
-        used = {image for (image,) in database.execute("SELECT image FROM containers")}
-        for image in store.list(intermediate=everything):
-            if image.id in used or not (everything or image.dangling):
-                continue
-            if until is not None and image.created > until:
-                continue
-            if labels.match(image.labels, wanted, unwanted):
-                work.delete(image, image.names)
-                _delete_parents(store, work, image.parent)
-        work.blobs |= drop_unused_manifests(database)
-    return _finish(store, work)
+
+    def rows() -> _Work:
+        with store.database.transaction() as database:
+            work = _Work(database)
+            used = {image for (image,) in database.execute("SELECT image FROM containers")}
+            for image in store.list(intermediate=everything):
+                if image.id in used or not (everything or image.dangling):
+                    continue
+                if until is not None and image.created > until:
+                    continue
+                if labels.match(image.labels, wanted, unwanted):
+                    work.delete(image, image.names)
+                    _delete_parents(store, work, image.parent)
+            work.blobs |= drop_unused_manifests(database)
+        return work
+
+    return _finish(store, deleting(store.database, rows))
 
 
 def _named(store: ImageStore, text: str, image: ImageRecord) -> list[Name]:

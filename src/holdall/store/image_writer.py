@@ -18,6 +18,7 @@ from holdall.store import labels, layout_index
 from holdall.store.ingest import copy_blob
 from holdall.store.names import drop_unused_manifests, put_name
 from holdall.store.records import Name
+from holdall.store.reserve import deleting
 from holdall.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -81,7 +82,10 @@ def add_digest(store: ImageStore, record: ImageRecord, reference: Reference, dig
 def settle(store: ImageStore, blobs: set[str], layers: set[str] | None = None) -> tuple[tuple[str, ...], int]:
     """After a change of names: index.json rewritten, what nothing refers to any more deleted; layers, bytes."""
     written = layout_index.refresh(store.database, store.content.paths)
-    swept = sweep(store.database, store.content.paths, store.snapshots, blobs=blobs, layers=layers or set())
+    swept = deleting(
+        store.database,
+        lambda: sweep(store.database, store.content.paths, store.snapshots, blobs=blobs, layers=layers or set()),
+    )
     if not written:
         layout_index.refresh(store.database, store.content.paths)
     return tuple(swept.layers), swept.size

@@ -9,6 +9,7 @@ import time
 from holdall.errors import InvalidOption, SystemFailure, VolumeInUse, VolumeNotFound
 from holdall.record import record
 from holdall.store import labels
+from holdall.store.reserve import deleting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class Volumes:
 
     def remove(self, name: str) -> None:
         """Delete a volume no container uses, and its data. Raises VolumeNotFound, VolumeInUse, SystemFailure."""
+        deleting(self._database, lambda: self._forget(name))
+        self.remove_folder(name)
+
+    def _forget(self, name: str) -> None:
         with self._database.transaction() as database:
             users = database.execute(
                 f"SELECT container FROM container_volumes WHERE volume = ? ORDER BY container LIMIT {LISTED}", (name,)
@@ -101,7 +106,6 @@ class Volumes:
                 raise VolumeInUse(f'volume "{name}" is used by container {listed}', hint="remove the containers first")
             if database.execute("DELETE FROM volumes WHERE name = ?", (name,)).rowcount == 0:
                 raise VolumeNotFound(f'no volume "{name}"', hint="list volumes with holdall volume ls")
-        self.remove_folder(name)
 
     def prune(
         self, *, everything: bool = False, wanted: Iterable[str] = (), unwanted: Iterable[str] = ()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,8 @@ def test_a_damaged_page_is_reported_as_corruption(paths: Paths) -> None:
     with open(paths.database, "r+b") as file:
         file.seek(4096 * 3)
         file.write(os.urandom(4096 * 60))
-    with pytest.raises(StoreCorrupt):
-        open_database(paths).all("SELECT * FROM meta ORDER BY value")
+    with pytest.raises(StoreCorrupt), closing(open_database(paths)) as damaged:
+        damaged.all("SELECT * FROM meta ORDER BY value")
 
 
 def test_another_programs_database_is_left_alone(paths: Paths) -> None:
