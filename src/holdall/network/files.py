@@ -161,8 +161,9 @@ def _reachable(server: str) -> bool:
 
 
 def _search(text: str) -> list[str]:
-    found = [(*words,) for name in ("search", "domain") for words in _directives(text, name)]
-    return list(found[-1]) if found else []
+    lines = [line.split() for line in text.splitlines()]
+    found = [words[1:] for words in lines if len(words) > 1 and words[0] in ("search", "domain")]
+    return found[-1] if found else []
 
 
 def _options(text: str) -> list[str]:

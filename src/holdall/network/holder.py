@@ -44,13 +44,20 @@ def _owner(sockets: set[str]) -> Holder | None:
     seen = 0
     for pid in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
         try:
-            for fd in os.scandir(f"/proc/{pid}/fd"):
-                seen += 1
-                if os.readlink(fd.path) in sockets:
-                    with open(f"/proc/{pid}/comm") as file:
-                        return Holder(int(pid), file.read(64).strip())
+            fds = os.listdir(f"/proc/{pid}/fd")
+            seen += len(fds)
+            if any(_link(f"/proc/{pid}/fd/{fd}") in sockets for fd in fds):
+                with open(f"/proc/{pid}/comm") as file:
+                    return Holder(int(pid), file.read(64).strip())
         except OSError:
-            continue
+            continue  # the process is gone or another user's
         if seen > MAX_DESCRIPTORS:
             return None
     return None
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

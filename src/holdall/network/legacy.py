@@ -12,6 +12,7 @@ _NAMES = "/proc/net/ip_tables_names"
 _PROGRAM = "iptables-legacy"
 _PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin")
 _DIRECTIONS = ("-i", "-o")
+_TRIES = 8
 MAX_OUTPUT = 4 << 20
 
 
@@ -87,10 +88,13 @@ def remove(bridge: str) -> None:
     program = _program()
     if program is None:
         return
-    rules = _rules(program)
-    for direction in _DIRECTIONS:
-        if direction not in _missing(rules, bridge):
-            _run(program, "-D", *_rule(bridge, direction))
+    for _ in range(_TRIES):  # two commands may have added them at the same time
+        missing = _missing(_rules(program), bridge)
+        if len(missing) == len(_DIRECTIONS):
+            return
+        for direction in _DIRECTIONS:
+            if direction not in missing:
+                _run(program, "-D", *_rule(bridge, direction))
 
 
 def blocked(bridge: str) -> str | None:
