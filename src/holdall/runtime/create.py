@@ -34,7 +34,7 @@ def spawn(launch: Launch, stdio: Stdio | None) -> Process:
     if (stdio is None) != launch.spec.process.terminal:
         raise ValueError("a terminal is wanted exactly when no stdio is given")
     layout = hierarchies.read() if any(entry.type == "cgroup" for entry in launch.spec.mounts) else None
-    builder = Builder(plan.steps(launch.spec, launch.bundle, layout))
+    builder = Builder(plan.steps(launch.spec, launch.bundle, layout, core=os.path.exists("/proc/kcore")))
     outer, inner = _open_joined(launch.spec)
     new = 0
     for kind in ("pid", "network"):

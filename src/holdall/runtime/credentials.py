@@ -47,8 +47,7 @@ def become(
     bounding = capabilities.mask(wanted.bounding) if wanted else 0
     capabilities.drop_bounding(bounding)
     process.set_keep_caps(keep=True)
-    gids = dict.fromkeys((account.gid, *spec.user.additional_gids, *account.groups))
-    os.setgroups(list(gids))
+    os.setgroups(list(dict.fromkeys((*account.groups, *spec.user.additional_gids))))
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
     capabilities.set(permitted, permitted, 0)

@@ -50,7 +50,7 @@ class Init:
         child.doing = "set the kernel parameters"
         self._sysctls()
         if self.spec.hooks.start_container:
-            hooks.run(self.spec.hooks.start_container, self._state("created"))
+            hooks.run(self.spec.hooks.start_container, self._state("created", os.getpid()))
         who = (self.launch.user, self.launch.groups)
         child.finish(self.spec.process, who, self.seccomp, init=self.launch.init)
 
@@ -74,10 +74,10 @@ class Init:
             status.send(child.sock, status.HOOKS)
             child.await_proceed()
         if wanted.create_container:
-            hooks.run(wanted.create_container, self._state("creating"))
+            hooks.run(wanted.create_container, self._state("creating", int(os.readlink("/proc/self"))))
 
-    def _state(self, word: str) -> bytes:
-        return hooks.state(self.spec, self.launch.container_id, word, os.getpid(), self.launch.bundle)
+    def _state(self, word: str, pid: int) -> bytes:
+        return hooks.state(self.spec, self.launch.container_id, word, pid, self.launch.bundle)
 
     def _root(self, child: Child) -> int | None:
         """Build and enter the root; returns the terminal's master when one is wanted."""

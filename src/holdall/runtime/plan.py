@@ -28,7 +28,6 @@ DEFAULT_LINKS = (
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
     ("/dev/ptmx", "pts/ptmx"),
 )
 PLAIN_FOLDERS_ONLY = frozenset({"proc", "sysfs"})
@@ -113,9 +112,12 @@ if TYPE_CHECKING:
     Step = Filesystem | Bind | Node | Link | Mask | ReadOnly
 
 
-def steps(spec: RuntimeSpec, bundle: str, hierarchies: Hierarchies | None = None) -> tuple[Step, ...]:
+def steps(
+    spec: RuntimeSpec, bundle: str, hierarchies: Hierarchies | None = None, *, core: bool = False
+) -> tuple[Step, ...]:
     """Every step for `spec`, in order. `hierarchies` is the host's cgroup layout, needed for a mount of type cgroup.
 
+    `core` says that the kernel has /proc/kcore, and with it goes the customary link /dev/core.
     Raises Unsupported for mount options we do not do.
     """
     own_dev = True
@@ -129,6 +131,7 @@ def steps(spec: RuntimeSpec, bundle: str, hierarchies: Hierarchies | None = None
         made += [Node(device) for device in DEFAULT_DEVICES if device.path not in taken]
         made += [Node(device) for device in spec.devices]
         made += [Link(path, target) for path, target in DEFAULT_LINKS]
+        made += [Link("/dev/core", "/proc/kcore")] if core else []
     made += [Mask(path) for path in spec.masked_paths]
     made += [ReadOnly(path) for path in spec.readonly_paths]
     return tuple(made)

@@ -19,7 +19,11 @@ MAX_GROUPS = 65536
 
 @record
 class Account:
-    """A resolved user. `home` is "/" when the passwd file has no entry."""
+    """A resolved user. `home` is "/" when the passwd file has no entry.
+
+    `groups` of a user looked up by text begin with `gid`, or files of that group would open to one who drops it and
+    calls setgroups (CVE-2022-36109).
+    """
 
     uid: int
     gid: int
@@ -84,10 +88,11 @@ def _named(text: str, passwd: tuple[list[str], ...], group: tuple[list[str], ...
     if uid is None or gid is None:
         raise StartError(f"unable to find user {name}: no matching entries in passwd file")
     if group_name:
-        return Account(_checked(uid, "user ID"), _group(group_name, group), (), home)
+        number = _group(group_name, group)
+        return Account(_checked(uid, "user ID"), number, (number,), home)
     member = [_number(fields[2]) for fields in group if login and len(fields) >= 4 and login in fields[3].split(",")]
     groups = tuple([number for number in member if number is not None][:MAX_GROUPS])
-    return Account(_checked(uid, "user ID"), _checked(gid, "group ID"), groups, home)
+    return Account(_checked(uid, "user ID"), _checked(gid, "group ID"), (gid, *groups), home)
 
 
 def _find_user(name: str, passwd: tuple[list[str], ...]) -> list[str] | None:

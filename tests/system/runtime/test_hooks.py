@@ -31,7 +31,7 @@ def test_order_state_and_namespaces(rig) -> None:
     entries = {}
     for kind in KINDS:
         target = f"/tmp/{kind}" if kind == "start_container" else f"{rig.bundle}/{kind}"
-        script = f"cat > {target}; readlink /proc/self/ns/mnt >> {target}; echo $MARK >> {target}; readlink / /bin >> {target}; cat /proc/uptime >> {target}"
+        script = f"exec > {target}; cat; readlink /proc/self/ns/mnt; echo $MARK; cat /proc/uptime"
         entries[kind] = (hook(script),)
     running = rig.start_launch(with_hooks(rig, "readlink", "/proc/self/ns/mnt", **entries))
     result = running.wait()
