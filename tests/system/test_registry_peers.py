@@ -27,6 +27,7 @@ from holdall.registry.pull import pull
 from holdall.registry.push import push, push_index
 from holdall.registry.query import head, list_tags
 from holdall.testing.certificates import Authority
+from holdall.testing.docker_daemon import DockerDaemon
 from holdall.testing.docker_registry import DockerRegistry, available
 from holdall.testing.images import blobs_of, random_image, random_index
 
@@ -150,6 +151,24 @@ def test_podman_pulls_what_we_push_and_pushes_it_back(registry_v2: DockerRegistr
     got = asyncio.run(pull(Reference.parse(name + "-back"), MemoryBlobs(), options=quick))
     assert got.image.config.diff_ids == image.config.diff_ids
     assert got.image.id == image.id
+
+
+@pytest.mark.root
+def test_docker_pulls_what_we_push_and_pushes_it_back(
+    registry_v2: DockerRegistry, quick: Options, dockerd: DockerDaemon
+) -> None:
+    image = random_image(seed=91, layers=2, docker=True)
+    name = f"{registry_v2.host}/docker/app:1"
+    asyncio.run(push(image, Reference.parse(name), options=quick))
+    try:
+        for command in (["pull", name], ["tag", name, name + "-back"], ["push", name + "-back"]):
+            done = dockerd.run(*command, check=False)
+            assert done.returncode == 0, done.stderr
+    finally:
+        dockerd.run("rmi", "--force", name, name + "-back", check=False)
+    got = asyncio.run(pull(Reference.parse(name + "-back"), MemoryBlobs(), options=quick))
+    assert got.image.id == image.id
+    assert got.image.config.diff_ids == image.config.diff_ids
 
 
 @pytest.fixture(scope="module")
