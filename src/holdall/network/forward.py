@@ -41,7 +41,7 @@ def _handles(connection: Connection, bridge: str) -> list[int]:
 
 def ensure(connection: Connection, bridge: str) -> None:
     """Let the bridge's traffic through iptables' FORWARD where its policy is DROP. Idempotent. Raises OSError."""
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         generation = nftables.generation(connection)
         found = nftables.chain(connection, IPV4, TABLE, CHAIN)
         if found is None or found.policy != nft.DROP or len(_handles(connection, bridge)) == len(_rules(bridge)):
@@ -54,7 +54,7 @@ def ensure(connection: Connection, bridge: str) -> None:
         try:
             batch.run(connection, generation)
         except OSError as err:
-            if err.errno not in (errno.ENOENT, errno.ERESTART):
+            if err.errno not in (errno.ENOENT, errno.ERESTART) or attempt == _TRIES - 1:
                 raise
         else:
             break
@@ -63,15 +63,17 @@ def ensure(connection: Connection, bridge: str) -> None:
 
 def remove(connection: Connection, bridge: str) -> None:
     """Take the bridge's rules away again, whatever the policy is now. Idempotent. Raises OSError."""
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         batch = Batch(IPV4)
         for handle in _handles(connection, bridge):
             batch.delete_rule(TABLE, CHAIN, handle)
         try:
             batch.run(connection)
         except FileNotFoundError:
-            continue
-        break
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            break
     legacy.remove(bridge)
 
 

@@ -38,6 +38,9 @@ VERSION = b"holdall 1"
 """The table's user data; a table with another one is rebuilt."""
 
 _TRIES = 8
+_CHANGED = (errno.EEXIST, errno.ENOENT, errno.ERESTART)
+"""What the kernel says when another process changed the table between our look and our batch."""
+
 _LOOPBACK = b"\x7f"
 
 
@@ -106,7 +109,7 @@ def ensure(connection: Connection, plan: NetworkPlan) -> bool:
 
     A table made by another version of Holdall is replaced in one transaction that keeps networks and published ports.
     """
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         try:
             found = nftables.table_userdata(connection, IPV4, plan.table)
             if found is None:
@@ -118,11 +121,11 @@ def ensure(connection: Connection, plan: NetworkPlan) -> bool:
                 _rebuild(connection, plan.table)
             _ensure_network(connection, plan)
         except OSError as err:
-            if err.errno not in (errno.EEXIST, errno.ENOENT, errno.ERESTART):
+            if err.errno not in _CHANGED or attempt == _TRIES - 1:
                 raise
         else:
-            return False
-    raise OSError(errno.EAGAIN, "the nft table keeps changing", plan.table)
+            break
+    return False
 
 
 def _rebuild(connection: Connection, table: str) -> None:
@@ -179,7 +182,7 @@ def _intervals(connection: Connection, table: str) -> list[list[Element]]:
 def remove(connection: Connection, plan: NetworkPlan) -> None:
     """Take the network out of the table, and the table away with its last network. Idempotent."""
     subnet = Subnet.parse(plan.subnet)
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         generation = nftables.generation(connection)
         if nftables.table_userdata(connection, IPV4, plan.table) is None:
             return
@@ -198,8 +201,7 @@ def remove(connection: Connection, plan: NetworkPlan) -> None:
         try:
             batch.run(connection, generation)
         except OSError as err:
-            if err.errno not in (errno.ENOENT, errno.ERESTART):
+            if err.errno not in _CHANGED or attempt == _TRIES - 1:
                 raise
         else:
-            return
-    raise OSError(errno.EAGAIN, "the nft table keeps changing", plan.table)
+            break

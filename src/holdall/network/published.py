@@ -27,6 +27,7 @@ MAPS = (ANY, ON)
 _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _ANY_ADDRESS = ("", "0.0.0.0")
 _TRIES = 8
+_FEW = 16
 
 
 def element(binding: PortBinding, ip: str) -> tuple[str, Element]:
@@ -48,26 +49,26 @@ def publish(connection: Connection, attachment: Attachment) -> None:
     for binding in attachment.ports:
         name, made = element(binding, attachment.ip)
         wanted[name].append(made)
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         batch = _difference(connection, attachment, wanted)
         try:
             batch.run(connection)
         except OSError as err:
-            if err.errno not in (errno.EBUSY, errno.EEXIST) and not (err.errno == errno.ENOENT and len(batch)):
+            if err.errno not in (errno.EBUSY, errno.EEXIST, errno.ENOENT) or attempt == _TRIES - 1:
                 raise
-            failure = err
         else:
-            _forget_flows(connection, attachment)
-            return
-    raise failure
+            break
+    _forget_flows(connection, attachment)
 
 
 def _difference(connection: Connection, attachment: Attachment, wanted: dict[str, list[Element]]) -> Batch:
     batch = Batch(IPV4)
     own = socket.inet_aton(attachment.ip)
     for name in MAPS:
-        held = {item.key: item for item in nftables.elements(connection, IPV4, attachment.table, name) or []}
         new = {item.key: item for item in wanted[name]}
+        having = (own, *new) if len(new) <= _FEW else ()
+        found = nftables.elements(connection, IPV4, attachment.table, name, having) or []
+        held = {item.key: item for item in found}
         gone = [
             item
             for key, item in held.items()
@@ -85,27 +86,37 @@ def _difference(connection: Connection, attachment: Attachment, wanted: dict[str
 def withdraw(connection: Connection, attachment: Attachment) -> None:
     """Take away every element that points to the attachment's address. Idempotent, also without a table."""
     own = parse_address(attachment.ip)
-    prune(connection, attachment.table, lambda address: address == own)
+    prune(connection, attachment.table, lambda address: address == own, (socket.inet_aton(attachment.ip),))
     _forget_flows(connection, attachment)
 
 
-def prune(connection: Connection, table: str, unwanted: Callable[[int], bool]) -> None:
-    """Take away the elements that point to addresses (as integers) for which `unwanted` is true. Idempotent."""
-    for _ in range(_TRIES):
+def prune(connection: Connection, table: str, unwanted: Callable[[int], bool], having: tuple[bytes, ...] = ()) -> None:
+    """Take away the elements that point to addresses (as integers) for which `unwanted` is true. Idempotent.
+
+    `having` may narrow the search, see `nftables.elements`.
+    """
+    for attempt in range(_TRIES):
         batch = Batch(IPV4)
-        delete(batch, connection, table, unwanted)
+        delete(batch, connection, table, unwanted, having)
         try:
             batch.run(connection)
         except FileNotFoundError:
-            continue
-        return
-    raise OSError(errno.EAGAIN, "the nft maps keep changing", table)
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return
 
 
-def delete(batch: Batch, connection: Connection, table: str, unwanted: Callable[[int], bool]) -> None:
+def delete(
+    batch: Batch,
+    connection: Connection,
+    table: str,
+    unwanted: Callable[[int], bool],
+    having: tuple[bytes, ...] = (),
+) -> None:
     """Add to the batch the deletion of every element that points to an `unwanted` address."""
     for name in MAPS:
-        held = nftables.elements(connection, IPV4, table, name) or []
+        held = nftables.elements(connection, IPV4, table, name, having) or []
         batch.delete_elements(table, name, [item for item in held if unwanted(target(item))])
 
 
