@@ -44,6 +44,7 @@ BUSY = (5, 6)
 CODE_FULL = 13
 REFUSED = (3, 8, 14, 23)
 CODE_IOERR = 10
+NO_CHECKPOINT_ON_CLOSE = 1006
 
 
 class Database(sqlite3.Connection):
@@ -139,6 +140,10 @@ def open_database(paths: Paths, *, durable: bool = False) -> Database:
             _bring_up(database, paths, version)
         database.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
         database.execute("PRAGMA foreign_keys=ON")
+        if not durable and hasattr(database, "setconfig"):
+            # The last connection's close would move the log into the file and make the next process start a new one:
+            # three waits for the disk per command. From Python 3.12 on it can be told to leave the log as it is.
+            database.setconfig(NO_CHECKPOINT_ON_CLOSE, True)
     except sqlite3.Error as error:
         database.close()
         raise translate(error, paths.database) from error

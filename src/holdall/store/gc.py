@@ -79,10 +79,7 @@ def _trash(paths: Paths, snapshots: Snapshotter, *, dry_run: bool) -> list[Garba
     asides = snapshots.leftovers(claim=not dry_run)
     asides += [Aside(path) for path in (*trash_in(paths.containers), *trash_in(paths.volumes))]
     found = [Garbage("trash", aside.path, disk_usage(aside.path) if dry_run else aside.remove()) for aside in asides]
-    for path in layout_index.leftovers(paths):
-        found.append(Garbage("trash", path, os.stat(path).st_size))
-        if not dry_run:
-            os.unlink(path)
+    found += [Garbage("trash", path, size) for path, size in layout_index.leftovers(paths, remove=not dry_run)]
     return found
 
 

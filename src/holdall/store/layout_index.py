@@ -28,7 +28,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 def refresh(database: Database, paths: Paths) -> bool:
     """Rewrite index.json if it is not as the database says; False when the disk refused (`doctor` tells of it)."""
     try:
-        with locks.acquire(f"{paths.ingest}/index.lock") as lock:
+        with locks.acquire(_lock_path(paths)) as lock:
             data = render(database)
             if current(paths) != data:
                 durable.write_file(f"{paths.root}/oci-layout", LAYOUT, mode=0o644)
@@ -77,6 +77,23 @@ def _entry(
     return {**entry, "platform": platform}
 
 
-def leftovers(paths: Paths) -> list[str]:
-    """Temp files that a killed `refresh` left in the root."""
-    return sorted(f"{paths.root}/{name}" for name in os.listdir(paths.root) if name.endswith(".tmp"))
+def leftovers(paths: Paths, *, remove: bool) -> list[tuple[str, int]]:
+    """Temp files a killed `refresh` left in the root, with their bytes; none while another process is at it."""
+    lock = locks.attempt(_lock_path(paths))
+    if lock is None:
+        return []
+    found = []
+    try:
+        for name in sorted(os.listdir(paths.root)):
+            if name.endswith(".tmp"):
+                path = f"{paths.root}/{name}"
+                found.append((path, os.stat(path).st_size))
+                if remove:
+                    os.unlink(path)
+    finally:
+        lock.remove()
+    return found
+
+
+def _lock_path(paths: Paths) -> str:
+    return f"{paths.ingest}/index.lock"
