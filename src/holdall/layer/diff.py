@@ -20,7 +20,7 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from holdall.layer.hashing import Writable
 
@@ -36,14 +36,16 @@ class Change:
     path: str
 
 
-def changes(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
-    """The changes, sorted by path. `lowers` are the layers below, the top one first.
+def changes(upper: str, lowers: Sequence[str], *, placeholders: Collection[str] = ()) -> Iterator[Change]:
+    """The changes, sorted by path. `lowers` are the layers below, top first; `placeholders` as in `write_layer`.
 
     Raises OSError, LimitExceeded, and Unsupported for an upper directory with redirects (see `overlay`).
     """
     found: dict[bytes, str] = {}
     for verdict in _judge_all(upper, lowers, through_opaque=True):
         node = verdict.node
+        if verdict.kind == ADDED and node.status.st_size == 0 and "/" + os.fsdecode(node.path) in placeholders:
+            continue
         deleted = [node.path + b"/" + name for name in verdict.hidden]
         found.update((path, DELETED) for path in deleted)
         if verdict.kind is not None:
@@ -57,9 +59,10 @@ def changes(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
         yield Change(kind, "/" + os.fsdecode(path))
 
 
-def write_layer(upper: str, lowers: Sequence[str], out: Writable) -> int:
+def write_layer(upper: str, lowers: Sequence[str], out: Writable, *, placeholders: Collection[str] = ()) -> int:
     """Write the changes as a layer's tar: whiteouts as `.wh.` names, opaque markers, hard links and portable
     attributes kept, sockets left out. The same directory gives the same bytes. Returns the number of entries.
+    `placeholders` are absolute paths whose empty files only serve as mount points and are left out.
 
     Raises OSError, LimitExceeded, and Unsupported for redirects and for names a layer cannot hold (`.wh.…`).
     """
@@ -80,6 +83,8 @@ def write_layer(upper: str, lowers: Sequence[str], out: Writable) -> int:
                 write(node.parent)
             recorder.put(_mark(node.path[: len(node.path) - len(node.name)] + names.WHITEOUT + node.name))
         elif verdict.kind is not None or verdict.opaque:
+            if node.status.st_size == 0 and "/" + os.fsdecode(node.path) in placeholders:
+                continue
             if node.name.startswith(names.WHITEOUT):
                 raise Unsupported(f'"/{show(node.path)}" cannot be in a layer: ".wh." marks deletions')
             write(node)
