@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Held = list[tuple[str, int]]
 
 KILL_MILLISECONDS = 3000
+REUNION = 0.3
 
 
 def adopt_all(supervisor: Supervisor) -> None:
@@ -46,7 +47,7 @@ def adopt_all(supervisor: Supervisor) -> None:
     for key, pairs in held.items():
         for _, fd in pairs:
             os.close(fd)
-        supervisor.keeper.forget(key)
+        supervisor.keeper.drop(key)
 
 
 def _candidates(supervisor: Supervisor) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def _adopt(supervisor: Supervisor, key: str, held: Held, unfinished: Unfinished 
         launch = read_launch(supervisor.paths, key)
     except ContainerNotFound:
         _close_all(held)
-        supervisor.keeper.forget(key)
+        supervisor.keeper.drop(key)
         remove_run_folder(supervisor.paths.container_run(key))
         return
     state = stored_state(supervisor.paths, key)
@@ -79,7 +80,7 @@ def _adopt(supervisor: Supervisor, key: str, held: Held, unfinished: Unfinished 
         _take_over(supervisor, container, dict(held), mine)
         return
     _close_all(held)
-    supervisor.keeper.forget(key)
+    supervisor.keeper.drop(key)
     if state.status == "starting":
         _kill(state)
         container.failure = StartError("the supervisor died during the start")
@@ -110,10 +111,17 @@ def _take_over(supervisor: Supervisor, container: Container, held: dict[str, int
         return
     if alive and not container.reservations:
         _reserve_again(supervisor, container)
-    supervisor.loop.add(container.pidfd, IN, lambda _mask: ending.ended(supervisor, container))
+    supervisor.loop.later(REUNION, lambda: _go_on(supervisor, container))
     if alive:
         supervisor.keeper.keep(container)
         log(f"{container.id}: adopted")
+
+
+def _go_on(supervisor: Supervisor, container: Container) -> None:
+    """Read its output and see its end: by now the clients that were attached are attached again."""
+    for output in container.outputs:
+        output.go_on()
+    supervisor.loop.add(container.pidfd, IN, lambda _mask: ending.ended(supervisor, container))
 
 
 def _resume_output(supervisor: Supervisor, container: Container, held: dict[str, int], mine: Unfinished | None) -> None:
@@ -131,7 +139,7 @@ def _resume_output(supervisor: Supervisor, container: Container, held: dict[str,
             except FileNotFoundError:
                 continue
         if fd >= 0:
-            container.outputs.append(Output(supervisor.loop, fd, name, recorder))
+            container.outputs.append(Output(supervisor.loop, fd, name, recorder, held=True))
 
 
 def _reserve_again(supervisor: Supervisor, container: Container) -> None:

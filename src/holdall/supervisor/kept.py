@@ -64,24 +64,17 @@ class Keeper:
             self._hand_over(container)
 
     def drop(self, container_id: str) -> None:
-        """The container has ended; the keeper closes what it holds."""
-        if self._kept.pop(container_id, None) is not None:
-            self._send({"drop": container_id}, [])
-
-    def forget(self, container_id: str) -> None:
-        """Drop what is held for a container that we do not take care of."""
+        """The container has ended, or is nothing we take care of; the keeper closes what it holds."""
+        self._kept.pop(container_id, None)
         self._send({"drop": container_id}, [])
 
     def dismiss(self) -> None:
         """We go, no container runs: the keeper ends too."""
-        if self._sock is not None:
-            self._loop.remove(self._sock.fileno())
-            self._sock.close()
-            self._sock = None
-            try:
-                os.unlink(keeper.keeper_socket(self._paths))
-            except FileNotFoundError:
-                pass
+        self._lost()
+        try:
+            os.unlink(keeper.keeper_socket(self._paths))
+        except FileNotFoundError:
+            pass
 
     def leave(self) -> None:
         """We go and leave containers running, on purpose."""

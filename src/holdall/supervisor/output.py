@@ -95,18 +95,20 @@ class Output:
 
     __slots__ = ("_held", "_loop", "_recorder", "fd", "name", "sinks")
 
-    def __init__(self, loop: Loop, fd: int, name: str, recorder: Recorder) -> None:
+    def __init__(self, loop: Loop, fd: int, name: str, recorder: Recorder, *, held: bool = False) -> None:
+        """With `held` nothing is read before `go_on`."""
         self.fd = fd
         self.name = name
         self.sinks: list[Sink] = []
         self._loop = loop
         self._recorder = recorder
-        self._held = False
-        loop.add(fd, IN, self._ready)
+        self._held = held
+        if not held:
+            loop.add(fd, IN, self._ready)
 
     def attach(self, sink: Sink) -> None:
         """Copy everything from now on."""
-        sink.drained = self._go_on
+        sink.drained = self.go_on
         self.sinks.append(sink)
 
     def detach(self, sink: Sink) -> None:
@@ -114,7 +116,7 @@ class Output:
         if sink in self.sinks:
             self.sinks.remove(sink)
             sink.drained = None
-            self._go_on()
+            self.go_on()
 
     def drain(self) -> None:
         """Read what is left, the processes being gone, and close."""
@@ -157,7 +159,8 @@ class Output:
             self._loop.remove(self.fd)
         return self._held
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Read, if all sinks have room."""
         if self._held and self.fd >= 0 and not any(sink.full for sink in self.sinks):
             self._held = False
             self._loop.add(self.fd, IN, self._ready)

@@ -51,8 +51,8 @@ def _copy(source: str, target: str) -> None:
 class World:
     """One store. `close` kills whatever of it still runs and removes what it left on the host."""
 
-    def __init__(self, folder: str, rootfs: str) -> None:
-        self.paths = Paths(folder + "/root", folder + "/run")
+    def __init__(self, folder: str, rootfs: str, run: str = "run") -> None:
+        self.paths = Paths(folder + "/root", f"{folder}/{run}")
         self.folder = folder
         self.rootfs = rootfs
         self._count = 0

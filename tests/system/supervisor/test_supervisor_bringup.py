@@ -149,9 +149,7 @@ def test_another_release_takes_over(world: World, monkeypatch: pytest.MonkeyPatc
 
 def test_long_paths_of_sockets_work(rootfs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDALL_SUPERVISOR_GRACE", "0.1")
-    folder = tmp_path / ("long" * 20) / ("path" * 20)
-    folder.mkdir(parents=True)
-    world = World(str(folder), rootfs)
+    world = World(str(tmp_path), rootfs, run="long" * 20 + "/" + "path" * 20)
     try:
         assert world.run("exit 3")[0] == 3
         world.close()
