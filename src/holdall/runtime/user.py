@@ -49,11 +49,13 @@ def read_lines(root: int, path: str) -> tuple[list[str], ...]:
         fd = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return ()
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ()
-        size = min(os.fstat(fd).st_size, MAX_FILE)  # a read of MAX_FILE would allocate as much
-        text = file.read(size).decode("utf-8", "surrogateescape")
+    try:
+        found = os.fstat(fd)
+        # os.read allocates what it is asked for, so not more than the file has
+        size = min(found.st_size, MAX_FILE) if stat.S_ISREG(found.st_mode) else 0
+        text = os.read(fd, size).decode("utf-8", "surrogateescape")
+    finally:
+        os.close(fd)
     lines = [line.strip() for line in text.split("\n")]
     return tuple([line.split(":") for line in lines if line and not line.startswith("#")])
 
