@@ -51,9 +51,10 @@ def read_lines(root: int, path: str) -> tuple[list[str], ...]:
         return ()
     try:
         found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return ()
         # os.read allocates what it is asked for, so not more than the file has
-        size = min(found.st_size, MAX_FILE) if stat.S_ISREG(found.st_mode) else 0
-        text = os.read(fd, size).decode("utf-8", "surrogateescape")
+        text = os.read(fd, min(found.st_size, MAX_FILE)).decode("utf-8", "surrogateescape")
     finally:
         os.close(fd)
     lines = [line.strip() for line in text.split("\n")]
