@@ -27,7 +27,7 @@ from holdall.record import record
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNEIGH = 24, 26, 28
 
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
@@ -46,6 +46,7 @@ _PROTOCOL_BOOT = 3
 _SCOPE_UNIVERSE = 0
 _TYPE_UNICAST = 1
 _CLONED = 0x200
+_AF_BRIDGE, _NUD_REACHABLE, _NTF_MASTER, _NDA_LLADDR = 7, 0x02, 0x04, 2
 
 MAX_IFNAME = 15
 
@@ -248,6 +249,16 @@ def routes(connection: Connection) -> list[Route]:
             )
         )
     return found
+
+
+def claim_address(index: int, mac: str) -> Message:
+    """Make a bridge send frames for `mac` to its forwarding port `index`, whatever port it has learnt (bridge(8), fdb).
+
+    The entry ages like a learnt one.
+    """
+    header = struct.pack("=BxHiHBB", _AF_BRIDGE, 0, index, _NUD_REACHABLE, _NTF_MASTER, 0)
+    body = header + attribute(_NDA_LLADDR, mac_bytes(mac))
+    return Message(RTM_NEWNEIGH, body, CREATE | REPLACE, what=mac)
 
 
 def index_of(name: str) -> int:

@@ -51,7 +51,10 @@ def _run(program: str, *arguments: str) -> tuple[int, str]:
             size += len(part)
             if size <= MAX_OUTPUT:
                 parts.append(part)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        status = 0  # the caller ignores SIGCHLD
     return status, b"".join(parts).decode(errors="replace")
 
 

@@ -17,6 +17,7 @@ from holdall.network import published, sysctl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.linux.netlink import Connection
+    from holdall.linux.rtnetlink import Link
     from holdall.network.plan import Attachment
 
 _TRIES, _PAUSE = 50, 0.001
@@ -33,8 +34,10 @@ def attach(attachment: Attachment, netns_fd: int) -> None:
         try:
             with _enter(netns_fd, attachment.ifname) as inside:
                 _configure(inside, attachment)
-            for name in (attachment.host_ifname, attachment.bridge):
-                _await(host, name)
+            port = _await(host, attachment.host_ifname)
+            _await(host, attachment.bridge)
+            # a dying container that had the address before may still have its port on the bridge
+            host.transact([rtnetlink.claim_address(port.index, attachment.mac)])
             published.publish(nftables.shared(), attachment)
         except BaseException:
             host.transact([rtnetlink.delete_link(attachment.host_ifname)])
@@ -74,9 +77,7 @@ def _enter(netns_fd: int, ifname: str) -> Connection:
 
 
 def _configure(inside: Connection, attachment: Attachment) -> None:
-    found = rtnetlink.link(inside, attachment.ifname)
-    if found is None:
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), attachment.ifname)
+    found = _need(inside, attachment.ifname)
     inside.transact(
         [
             rtnetlink.set_up("lo"),
@@ -87,17 +88,26 @@ def _configure(inside: Connection, attachment: Attachment) -> None:
     )
 
 
-def _await(host: Connection, name: str) -> None:
-    """Wait until packets pass the link, or for 50 ms at most.
+def _await(host: Connection, name: str) -> Link:
+    """The link, once packets pass it or 50 ms are over. Raises OSError(ENODEV) when it is gone.
 
     A carrier that came on opens the queue and the bridge port only when the kernel's link watch has run; until then
     packets are dropped, and a first connection would take a second. Since 6.7 the question itself makes it run.
     """
+    found = _need(host, name)
     for _ in range(_TRIES):
-        found = rtnetlink.link(host, name)
-        if found is None or found.works:
-            return
+        if found.works:
+            break
         time.sleep(_PAUSE)
+        found = _need(host, name)
+    return found
+
+
+def _need(connection: Connection, name: str) -> Link:
+    found = rtnetlink.link(connection, name)
+    if found is None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
+    return found
 
 
 def detach(attachment: Attachment, *, dying: bool = False) -> None:

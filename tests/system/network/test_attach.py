@@ -124,6 +124,28 @@ def test_a_dying_namespace_takes_its_pair_along(lab, plan):
         time.sleep(0.02)
 
 
+def test_a_new_container_gets_what_is_sent_to_its_address_though_an_old_one_lingers(lab, plan):
+    old, attachment = lab.attach(plan, 2)
+    assert lab.call(old, plan.gateway, 80, lab.listen(lab.host, 80)) == attachment.ip
+    veth.detach(attachment, dying=True)
+    new, _ = lab.attach(plan, 2)
+    start = time.monotonic()
+    assert lab.call(lab.host, attachment.ip, 81, lab.listen(new, 81)) == plan.gateway
+    assert time.monotonic() - start < 0.5
+
+
+def test_a_container_restarts_while_its_old_namespace_dies(lab, plan):
+    server = lab.listen(lab.host, 80)
+    attachment = make_attachment(plan, "abcdefabcdef", "10.210.0.2/24", PORTS)
+    for _ in range(8):
+        place = lab.place()
+        veth.attach(attachment, place.fd)
+        assert lab.call(place, plan.gateway, 80, server) == attachment.ip
+        lab.fds.remove(place.fd)
+        os.close(place.fd)
+        veth.detach(attachment, dying=True)
+
+
 def test_thousands_of_ports_are_published_and_withdrawn(lab, plan):
     ports = tuple([PortBinding("tcp", "", 10000 + number, 1 + number) for number in range(3000)])
     place, attachment = lab.attach(plan, 2, ports)
