@@ -39,7 +39,7 @@ def imports(path: Path) -> list[tuple[int, str]]:
                 found += [(node.lineno, f"holdall.{alias.name}") for alias in node.names]
             else:
                 found.append((node.lineno, node.module or ""))
-    return [(line, name) for line, name in found if name.startswith("holdall.")]
+    return [(line, name) for line, name in found if name.startswith("holdall.") and name != "holdall.__version__"]
 
 
 def rank(name: str) -> int:

@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Raise InvalidOption in place of argparse's exit."""
-        raise InvalidOption(f"{self.prog}: {message}", hint=f"see {self.prog} --help")
+        raise InvalidOption(message, hint=f"see {self.prog} --help")
 
     def _normalise(self, argv: list[str]) -> tuple[list[str], list[str]]:
         options: list[str] = []
@@ -118,9 +118,9 @@ class Parser(argparse.ArgumentParser):
         if name not in self._option_string_actions:
             import difflib
 
-            near = difflib.get_close_matches(name, list(self._option_string_actions), 1)
+            near = difflib.get_close_matches(name, list(self._option_string_actions), 1, 0.75)
             raise InvalidOption(
-                f'{self.prog}: the option "{name}" is not supported',
+                f'the option "{name}" is not supported',
                 hint=f"did you mean {near[0]}?" if near else f"see {self.prog} --help",
             )
         if equals:
@@ -136,9 +136,7 @@ class Parser(argparse.ArgumentParser):
             name = "-" + body[0]
             action = self._option_string_actions.get(name)
             if action is None:
-                raise InvalidOption(
-                    f'{self.prog}: the option "{name}" is not supported', hint=f"see {self.prog} --help"
-                )
+                raise InvalidOption(f'the option "{name}" is not supported', hint=f"see {self.prog} --help")
             long = next((s for s in action.option_strings if s.startswith("--")), name)
             body = body[1:]
             if name in self.flags:
@@ -153,5 +151,5 @@ class Parser(argparse.ArgumentParser):
 
     def _next(self, name: str, queue: list[str]) -> str:
         if not queue:
-            raise InvalidOption(f"{self.prog}: the option {name} needs a value", hint=f"see {self.prog} --help")
+            raise InvalidOption(f"the option {name} needs a value", hint=f"see {self.prog} --help")
         return queue.pop(0)

@@ -145,7 +145,8 @@ def show_help(words: list[str]) -> int:
 def report(err: HoldallError, command: str) -> int:
     """Print an error with its hint and return the exit code."""
     sys.stdout.flush()
-    sys.stderr.write(f"holdall: {err.message}\n")
+    name = f"holdall {command.replace('_', ' ')}" if command else "holdall"
+    sys.stderr.write(f"{name}: {err.message}\n")
     if err.hint:
         sys.stderr.write(f"hint: {err.hint}\n")
     if command in ("run", "create", "start", "exec") and err.exit_code == 1 and command != "start":

@@ -6,6 +6,7 @@ import time
 
 from holdall.engine.changes import apply_changes
 from holdall.engine.image import Image
+from holdall.engine.network_files import FILE_TARGETS
 from holdall.engine.times import rfc3339
 from holdall.errors import HoldallError
 from holdall.oci.reference import Reference
@@ -85,7 +86,8 @@ def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: b
         with blobs.create() as blob:
             out = compressor("gzip", blob)
             plain = HashingWriter(out)
-            write_layer(container.folder + "/upper", engine.containers.snapshots.lowers(container.diff_ids), plain)
+            lowers = engine.containers.snapshots.lowers(container.diff_ids)
+            write_layer(container.folder + "/upper", lowers, plain, placeholders=FILE_TARGETS)
             out.close()
             descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdall.engine.image import Image
-from holdall.errors import ImageNotFound, InvalidOption
+from holdall.errors import ImageNotFound, InvalidOption, RegistryError
 from holdall.events import silent
 
 TYPE_CHECKING = False
@@ -82,7 +82,11 @@ class Images:
             return self._image(record)
         if pull == "never":
             raise ImageNotFound(f'no image "{name}" in the store', hint="--pull=never keeps it from being pulled")
-        return self.pull(name, platform=platform, reporter=reporter)
+        try:
+            return self.pull(name, platform=platform, reporter=reporter)
+        except RegistryError as err:
+            err.hint = err.hint or "check the name, or make the image here: holdall pack, load, import"
+            raise
 
     def pull(
         self,

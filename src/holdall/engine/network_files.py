@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdall.store.containers import ContainerRow
 
 MAX_FILE = 1 << 20
+FILE_TARGETS = ("/etc/resolv.conf", "/etc/hostname", "/etc/hosts")
 RESOLV = "/etc/resolv.conf"
 SYSTEMD_RESOLV = "/run/systemd/resolve/resolv.conf"
 

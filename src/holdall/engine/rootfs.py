@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
+from holdall.engine.network_files import FILE_TARGETS
 from holdall.linux.overlay import overlay
 from holdall.record import record
 
@@ -80,7 +81,8 @@ def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:
     from holdall.layer.diff import changes
 
     lowers = engine.containers.snapshots.lowers(container.diff_ids)
-    return [(change.kind, change.path) for change in changes(container.folder + "/upper", lowers)]
+    found = changes(container.folder + "/upper", lowers, placeholders=FILE_TARGETS)
+    return [(change.kind, change.path) for change in found]
 
 
 def export(engine: Engine, container: Container, out: BinaryIO) -> None:

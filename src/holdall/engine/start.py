@@ -12,7 +12,7 @@ import sys
 from holdall.engine import limits
 from holdall.engine.devices import resolve_devices
 from holdall.engine.names import short
-from holdall.engine.network_files import write_network_files
+from holdall.engine.network_files import FILE_TARGETS, write_network_files
 from holdall.engine.security import SecurityOptions
 from holdall.engine.signals import parse_signal
 from holdall.oci import runtime_spec_json
@@ -121,11 +121,7 @@ def file_mounts(folder: str, mounts: tuple[MountPoint, ...]) -> tuple[Mount, ...
     """Our own /etc/hosts, /etc/hostname and /etc/resolv.conf, unless the caller mounts others there."""
     taken = {mount.target for mount in mounts}
     return tuple(
-        [
-            Mount(f"/etc/{name}", "bind", f"{folder}/etc/{name}", ("bind", "rprivate"))
-            for name in ("resolv.conf", "hostname", "hosts")
-            if f"/etc/{name}" not in taken
-        ]
+        [Mount(target, "bind", folder + target, ("bind", "rprivate")) for target in FILE_TARGETS if target not in taken]
     )
 
 

@@ -69,6 +69,10 @@ def _out(state: State, container: Container, source: str, target: str, options: 
         folder, name = destination(source, found is not None and found.is_directory, wanted, _local(wanted))
         if not os.path.isdir(folder):
             raise PathNotFound(f'the folder "{folder}" does not exist', hint="make it first")
+        if name and source.endswith("/."):
+            # the content of a folder, into one that is not there yet
+            folder, name = os.path.join(folder, name), ""
+            os.mkdir(folder)
         rebase = _rebase(source, name)
         owner = None if options.archive else (os.geteuid(), os.getegid())
         extract_into(spool, folder, rebase=rebase, owner=owner, keep_kinds=True)
