@@ -209,6 +209,23 @@ def _make_folders(paths: Paths) -> None:
         raise known or SystemFailure(f'cannot make the store "{paths.root}": {error.strerror}') from error
 
 
+def _use_log(database: Database) -> None:
+    """Switch to WAL. SQLite does not wait here while another connection reads the file, so this does."""
+    import time
+
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            if database.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",):
+                return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in BUSY or time.monotonic() > until:
+                raise
+        if time.monotonic() > until:
+            raise SystemFailure(f'cannot use "{database.path}": its file system does not support a write-ahead log')
+        time.sleep(0.01)
+
+
 def _bring_up(database: Database, paths: Paths, version: int) -> None:
     """Make or migrate the schema, one process at a time (switching to WAL does not wait for others by itself)."""
     import fcntl
@@ -230,7 +247,7 @@ def _bring_up(database: Database, paths: Paths, version: int) -> None:
             raise StoreCorrupt(
                 f'"{paths.database}" is a database of another program', hint="choose another store with --root DIR"
             )
-        database.execute("PRAGMA journal_mode=WAL")
+        _use_log(database)
         with database.transaction():
             version = database.execute("PRAGMA user_version").fetchone()[0]
             for number, statements in enumerate(MIGRATIONS[version:], version + 1):

@@ -190,8 +190,9 @@ def test_many_processes_may_make_the_store_at_once(paths: Paths) -> None:
         "d = open_database(Paths(sys.argv[1], sys.argv[1]))\n"
         "with d.transaction(): d.execute('INSERT INTO meta VALUES (?, ?)', (sys.argv[2], 'x'))"
     )
-    children = [subprocess.Popen([sys.executable, "-c", code, paths.root, str(n)]) for n in range(12)]
-    assert [child.wait(60) for child in children] == [0] * 12
+    command = [sys.executable, "-c", code, paths.root]
+    children = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE) for n in range(12)]
+    assert [child.communicate(timeout=60)[1] for child in children] == [b""] * 12
     database = open_database(paths)
     assert database.one("SELECT count(*) FROM meta") == (12,)
     database.close()
