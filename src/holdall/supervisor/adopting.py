@@ -11,7 +11,7 @@ import socket
 import time
 
 from holdall.errors import ContainerNotFound, HoldallError, StartError
-from holdall.supervisor import ending, fifos, keeper, kept, restarting
+from holdall.supervisor import ending, fifos, keeper, kept, restarting, stopping
 from holdall.supervisor.container import Container
 from holdall.supervisor.launch import read_launch
 from holdall.supervisor.logfile import LogFile
@@ -113,6 +113,10 @@ def _take_over(supervisor: Supervisor, container: Container, held: dict[str, int
         _reserve_again(supervisor, container)
     supervisor.loop.later(REUNION, lambda: _go_on(supervisor, container))
     if alive:
+        try:
+            stopping.thaw_adopted(supervisor, container)
+        except OSError as err:
+            log(f"{container.id}: cannot thaw it: {err}")
         supervisor.keeper.keep(container)
         log(f"{container.id}: adopted")
 

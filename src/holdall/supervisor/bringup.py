@@ -174,7 +174,7 @@ def _spawn(paths: Paths, listener: int, lock: int) -> None:
         for fd in (*high, log, program):
             if fd >= 0:
                 os.close(fd)
-    _children.append(pid)
+    _children.add(pid)
 
 
 def _protected_interpreter() -> int:
@@ -207,15 +207,15 @@ def _open_log(paths: Paths) -> int:
         os.close(fd)
 
 
-_children: list[int] = []
+_children: set[int] = set()
 
 
 def reap() -> None:
-    """Reap intermediate processes that have ended. Never blocks."""
+    """Reap intermediate processes that have ended. Never blocks; any thread may call it."""
     for pid in tuple(_children):
         try:
             if os.waitpid(pid, os.WNOHANG)[0] == 0:
                 continue
         except ChildProcessError:
             pass
-        _children.remove(pid)
+        _children.discard(pid)

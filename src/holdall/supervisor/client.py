@@ -157,9 +157,12 @@ class Connection:
         """
         return _exit(self._ok({"op": "stop", "id": container_id, "signal": signal, "timeout": timeout}))
 
-    def pause(self, container_id: str) -> None:
-        """Freeze all processes of the container. Raises ContainerNotFound, ContainerStateConflict."""
-        self._ok({"op": "pause", "id": container_id})
+    def pause(self, container_id: str, *, held: bool = False) -> None:
+        """Freeze all processes of the container; a `held` pause ends with this connection at the latest.
+
+        Raises ContainerNotFound, ContainerStateConflict.
+        """
+        self._ok({"op": "pause", "id": container_id, "held": held})
 
     def unpause(self, container_id: str) -> None:
         """Thaw the container. Raises ContainerNotFound, ContainerStateConflict."""

@@ -51,10 +51,11 @@ class Watcher:
 
 
 class Container:
-    """One container under care. `failure` is why its start is being undone; `manual` suppresses restarts."""
+    """One container under care. `failure` is why its start is being undone; `manual` suppresses restarts; `freezer`
+    is the client that holds a pause which ends with it."""
 
     __slots__ = (
-        "begun", "failure", "id", "kill_timers", "launch", "manual", "on_exit", "outputs", "pidfd", "process",
+        "begun", "failure", "freezer", "id", "kill_timers", "launch", "manual", "on_exit", "outputs", "pidfd", "process",
         "recorder", "reservations", "restart_delay", "restart_timer", "starter", "starting", "state", "stdin_writer",
          "watchers",
     )  # fmt: skip
@@ -71,6 +72,7 @@ class Container:
         self.stdin_writer = -1
         self.watchers: list[Watcher] = []
         self.starter: Session | None = None
+        self.freezer: Session | None = None
         self.starting: Callable[[BaseException | None], None] | None = None
         self.on_exit: list[Callable[[], None]] = []
         self.kill_timers: list[Timer] = []

@@ -155,11 +155,13 @@ def stop(supervisor: Supervisor, session: Session, request: Request) -> None:
 
 
 def pause(supervisor: Supervisor, session: Session, request: Request) -> None:
-    """Freeze."""
+    """Freeze; a pause that is `held` ends when the client leaves."""
     container = find(supervisor, request)
     if container.state.status != "running":
         raise ContainerStateConflict(f'container "{container.launch.name}" is {container.state.status}, not running')
     supervisor.surroundings.freeze(container.launch)
+    if request.get("held"):
+        stopping.hold_pause(supervisor, container, session)
     supervisor.save(container, status="paused")
     session.reply()
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 
+HELD_PAUSE = "/held-pause"
+"""Name of the file that says: the pause ends with the client, or with the supervisor, that made it."""
+
+
 def make_run_folder(path: str) -> None:
     """Make the folder, empty. Raises OSError."""
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from holdall.linux import pidfd as _pidfd
+from holdall.supervisor.runfolder import HELD_PAUSE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.supervisor.container import Container
+    from holdall.supervisor.session import Session
     from holdall.supervisor.supervisor import Supervisor
 
 
@@ -60,8 +63,44 @@ def kill(supervisor: Supervisor, container: Container) -> None:
 def thaw(supervisor: Supervisor, container: Container) -> None:
     """End a pause, if there is one."""
     if container.state.status == "paused":
+        container.freezer = None
         supervisor.surroundings.thaw(container.launch)
         supervisor.save(container, status="running")
+        pause_is_over(supervisor, container)
+
+
+def hold_pause(supervisor: Supervisor, container: Container, session: Session) -> None:
+    """Let the pause that begins now end with this client at the latest, and with us if we are killed."""
+    container.freezer = session
+    os.close(os.open(_mark(supervisor, container), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    session.leaving.append(lambda: _freezer_left(supervisor, container, session))
+
+
+def _freezer_left(supervisor: Supervisor, container: Container, session: Session) -> None:
+    if container.freezer is session:
+        thaw(supervisor, container)
+
+
+def pause_is_over(supervisor: Supervisor, container: Container) -> None:
+    """Take back what `hold_pause` noted."""
+    try:
+        os.unlink(_mark(supervisor, container))
+    except FileNotFoundError:
+        pass
+
+
+def thaw_adopted(supervisor: Supervisor, container: Container) -> None:
+    """End what a dead supervisor left frozen though nobody asked for a pause that lasts."""
+    if container.state.status == "running":
+        # it may have been killed between the freezing and the note of it
+        supervisor.surroundings.thaw(container.launch)
+        pause_is_over(supervisor, container)
+    elif os.path.exists(_mark(supervisor, container)):
+        thaw(supervisor, container)
+
+
+def _mark(supervisor: Supervisor, container: Container) -> str:
+    return supervisor.paths.container_run(container.id) + HELD_PAUSE
 
 
 def _deliver(container: Container, number: int) -> None:

@@ -236,7 +236,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(world: World) -> None:
             except HoldallError as err:
                 if "went away" not in str(err):
                     failures.append(err)
-            except BaseException as err:
+            except BaseException as err:  # noqa: BLE001
                 failures.append(err)
 
     threads = [threading.Thread(target=start_some) for _ in range(2)]
@@ -260,3 +260,29 @@ def test_kills_at_random_moments_lose_and_double_nothing(world: World) -> None:
     for key in shorts:
         assert read_state(world.paths, key).status == "exited"
         assert texts(world, key) in ("short\n", "")
+
+
+def test_a_held_pause_ends_with_its_client(world: World) -> None:
+    key = world.create("while :; do echo x; sleep 0.01; done")
+    with world.connect() as connection:
+        connection.start(key)
+        connection.pause(key, held=True)
+        assert read_state(world.paths, key).status == "paused"
+    eventually(lambda: read_state(world.paths, key).status == "running")
+    before = world.log(key)
+    eventually(lambda: world.log(key) != before)
+
+
+def test_a_held_pause_ends_when_supervisor_and_client_die_and_a_lasting_one_does_not(world: World) -> None:
+    keys = [world.create("while :; do echo x; sleep 0.01; done") for _ in range(2)]
+    with world.connect() as connection:
+        for key, held in zip(keys, (True, False), strict=True):
+            connection.start(key)
+            connection.pause(key, held=held)
+        os.kill(world.supervisor_pid(), signal.SIGKILL)
+    with world.connect() as connection:
+        connection.containers()
+        assert [read_state(world.paths, key).status for key in keys] == ["running", "paused"]
+        before = world.log(keys[0])
+        eventually(lambda: world.log(keys[0]) != before)
+        connection.unpause(keys[1])

@@ -199,7 +199,7 @@ def test_fifty_containers_start_at_once(world: World) -> None:
             try:
                 with world.connect() as connection:
                     connection.start(key)
-            except BaseException as err:
+            except BaseException as err:  # noqa: BLE001
                 failures.append(err)
 
     threads = [threading.Thread(target=start, args=(keys[first::10],)) for first in range(10)]
