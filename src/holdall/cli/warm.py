@@ -19,7 +19,8 @@ def keep_warm(paths: Paths) -> None:
     if os.environ.get("HOLDALL_WARM") == "0" or not os.path.exists(paths.socket) or _serves(paths):
         return
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    argv = [sys.executable, "-I", "-S", "-c", BOOT, source, "--root", paths.root, "--run-root", paths.run_root]
+    # with `site`, unlike the supervisor: commands import what is installed (isal, aiohttp)
+    argv = [sys.executable, "-I", "-c", BOOT, source, "--root", paths.root, "--run-root", paths.run_root]
     try:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         os.posix_spawn(

@@ -135,6 +135,11 @@ def work(caller: socket.socket) -> NoReturn:
 
             code = finish(command(argv))
             caller.send(code.to_bytes(4, sys.byteorder))
+    except Exception:  # noqa: BLE001  (the end of a process: a bug's traceback, as the interpreter would print it)
+        import traceback
+
+        traceback.print_exc()
+        caller.send((1).to_bytes(4, sys.byteorder))
     finally:
         os._exit(code)
 
