@@ -40,7 +40,7 @@ EVERY = 20
 COUNTERS = 4
 LINE = re.compile(r"line (\d+) abcdefghijklmnopqrstuvwxyz")
 COUNT = (
-    "trap 'exit 7' TERM; i=0; while :; do "
+    "trap 'exit 7' TERM; dd if=/dev/urandom of=/blob bs=1M count=4 2>/dev/null; i=0; while :; do "
     "for k in 1 2 3 4 5; do echo line $i abcdefghijklmnopqrstuvwxyz; i=$((i+1)); done; sleep 0.1; done"
 )
 DEBRIS = re.compile(

@@ -55,9 +55,9 @@ class Container:
     is the client that holds a pause which ends with it."""
 
     __slots__ = (
-        "begun", "failure", "freezer", "id", "kill_timers", "launch", "manual", "on_exit", "outputs", "pidfd", "process",
-        "recorder", "reservations", "restart_delay", "restart_timer", "starter", "starting", "state", "stdin_writer",
-         "watchers",
+        "begun", "failure", "freezer", "id", "kill_timers", "launch", "manual", "on_exit", "outputs", "pidfd",
+        "process", "recorder", "reservations", "restart_delay", "restart_timer", "starter", "starting", "state",
+        "stdin_writer", "watchers",
     )  # fmt: skip
 
     def __init__(self, launch: Launch, state: State) -> None:

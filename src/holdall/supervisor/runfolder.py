@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-
 HELD_PAUSE = "/held-pause"
 """Name of the file that says: the pause ends with the client, or with the supervisor, that made it."""
 
