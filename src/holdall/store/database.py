@@ -203,7 +203,11 @@ def _make_folders(paths: Paths) -> None:
                 os.chmod(f"{paths.root}/{name}", mode)
             except FileExistsError:
                 pass
-        os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Only ever a new file: closing a descriptor of a file that SQLite has open in this process drops its locks.
+        try:
+            os.close(os.open(paths.database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            pass
     except OSError as error:
         known = refusal(error, f'cannot make the store "{paths.root}"')
         raise known or SystemFailure(f'cannot make the store "{paths.root}": {error.strerror}') from error

@@ -227,3 +227,17 @@ def test_the_run_path_imports_no_heavy_module(name: str) -> None:
         "datetime",
     }
     assert not loaded & (heavy | ours)
+
+
+def test_making_a_store_that_is_open_keeps_sqlites_locks(database: Database, paths: Paths) -> None:
+    """Closing any descriptor of the file drops this process's POSIX locks: then others delete the log in use."""
+    database.all("SELECT * FROM meta")
+    inode = str(os.stat(paths.database).st_ino)
+
+    def held() -> int:
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return sum(str(os.getpid()) in line and any(word.endswith(":" + inode) for word in line) for line in lines)
+
+    before = held()
+    module._make_folders(paths)
+    assert held() == before > 0
