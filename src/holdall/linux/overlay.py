@@ -1,4 +1,7 @@
-"""Mount an overlay (Documentation/filesystems/overlayfs.rst) as a detached mount, however many layers it has."""
+"""Mount an overlay (Documentation/filesystems/overlayfs.rst), however many layers it has and however long their names.
+
+Renamed lower folders and metadata-only copies are off, so that the upper folder is a layer by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,44 +11,32 @@ import os
 from holdall.linux import mount
 
 MAX_LOWERS = 500
+MAX_STRING = 255  # bytes of one fsconfig(2) string
+MAX_DATA = 4095  # bytes of mount(2)'s options
 _OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"))
 
 
-def overlay(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool = False) -> int:
+def overlay(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool = False) -> int | None:
     """A descriptor of a detached overlay mount. `lowers` are top first; empty `upper` makes it read-only.
 
-    Renamed lower folders and metadata-only copies are off, so the upper folder is a layer by itself. With `lowerdir+`
-    (Linux ≥ 6.7) the length of the names does not matter; before, layers are named by descriptor.
+    None when the kernel (before 6.7) does not know `lowerdir+`: use `overlay_at`.
     Raises OSError: E2BIG beyond `MAX_LOWERS`, the kernel's reason in strerror otherwise.
     """
-    if len(lowers) > MAX_LOWERS:
-        raise OSError(errno.E2BIG, f"overlayfs stacks at most {MAX_LOWERS} layers, not {len(lowers)}", lowers[0])
-    if not upper and len(lowers) == 1:
-        fd = mount.open_tree(lowers[0])
-        mount.set_attributes(fd, mount.ATTR_RDONLY)
-        return fd
-    try:
-        return _configure(lowers, upper, work, volatile=volatile, one_by_one=True)
-    except OSError as err:
-        if err.errno != errno.EINVAL or err.filename != lowers[0]:
-            raise
-    return _configure(lowers, upper, work, volatile=volatile, one_by_one=False)
-
-
-def _configure(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool, one_by_one: bool) -> int:
+    _check(lowers)
     held: list[int] = []
     fd = mount.fsopen("overlay")
     try:
         mount.fsconfig(fd, "source", "overlay")
-        if one_by_one:
-            for lower in lowers:
-                mount.fsconfig(fd, "lowerdir+", lower)
-        else:
-            held += [os.open(lower, os.O_PATH | os.O_CLOEXEC) for lower in lowers]
-            mount.fsconfig(fd, "lowerdir", ":".join([f"/proc/self/fd/{number}" for number in held]))
+        for number, lower in enumerate(lowers):
+            try:
+                mount.fsconfig(fd, "lowerdir+", _short(lower, held, MAX_STRING))
+            except OSError as err:
+                if number or err.errno != errno.EINVAL:
+                    raise
+                return None
         if upper:
-            mount.fsconfig(fd, "upperdir", _escape(upper, one_by_one))
-            mount.fsconfig(fd, "workdir", _escape(work, one_by_one))
+            mount.fsconfig(fd, "upperdir", _short(upper, held, MAX_STRING))
+            mount.fsconfig(fd, "workdir", _short(work, held, MAX_STRING))
             if volatile:
                 mount.fsconfig(fd, "volatile")
         for key, value in _OPTIONS:
@@ -57,6 +48,36 @@ def _configure(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool
         os.close(fd)
 
 
-def _escape(path: str, native: bool) -> str:
-    """Kernels without `lowerdir+` glue the options together and split them at commas again."""
-    return path if native else path.replace("\\", "\\\\").replace(",", "\\,")
+def overlay_at(target: str, lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool = False) -> int:
+    """The same by mount(2), attached at `target`; returns its root's descriptor. Layers are named by descriptor.
+
+    Raises OSError: E2BIG when the options do not fit a page (about 200 layers).
+    """
+    _check(lowers)
+    held: list[int] = []
+    try:
+        words = ["lowerdir=" + ":".join([_short(lower, held, 0) for lower in lowers])]
+        if upper:
+            words += [f"upperdir={_short(upper, held, 0)}", f"workdir={_short(work, held, 0)}"]
+            words += ["volatile"] if volatile else []
+        data = ",".join([*words, *[f"{key}={value}" for key, value in _OPTIONS]])
+        if len(data) > MAX_DATA:
+            raise OSError(errno.E2BIG, f"this kernel cannot mount {len(lowers)} layers at once", target)
+        mount.mount("overlay", target, "overlay", 0, data)
+    finally:
+        for number in held:
+            os.close(number)
+    return os.open(target, os.O_PATH | os.O_CLOEXEC)
+
+
+def _check(lowers: tuple[str, ...]) -> None:
+    if len(lowers) > MAX_LOWERS:
+        raise OSError(errno.E2BIG, f"overlayfs stacks at most {MAX_LOWERS} layers, not {len(lowers)}", lowers[0])
+
+
+def _short(path: str, held: list[int], limit: int) -> str:
+    """`path`, or a name by descriptor when it is longer than `limit` bytes."""
+    if len(os.fsencode(path)) <= limit:
+        return path
+    held.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+    return f"/proc/self/fd/{held[-1]}"

@@ -137,10 +137,10 @@ class Child:
                 _change_folder(spec.cwd, strict=True)
             _check_folder()
             found.append(command.find(spec.args, environ))
+            process.cloexec_from(3)
 
         credentials.become(spec, account, look, seccomp, self.warn)
         self.doing = "execute the command"
-        process.cloexec_from(3)
         if init:
             reaper.fork(self.sock, spec.args, terminal=spec.terminal)
         status.send(self.sock, status.EXECUTING)

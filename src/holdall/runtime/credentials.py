@@ -66,10 +66,10 @@ def become(
         capabilities.set(
             capabilities.mask(wanted.effective) & allowed, capabilities.mask(wanted.permitted) & allowed, inheritable
         )
-        capabilities.set_ambient(capabilities.mask(wanted.ambient) & inheritable)
+        if wanted.ambient:  # else empty already: without inheritable ones there are none
+            capabilities.set_ambient(capabilities.mask(wanted.ambient) & inheritable)
     else:
         capabilities.set(0, 0, 0)
-        capabilities.set_ambient(0)
     if spec.no_new_privileges and seccomp is not None:
         seccomp()
 

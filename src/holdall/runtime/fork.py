@@ -8,6 +8,7 @@ between: nothing here waits.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from holdall.runtime.child import Child
 
 HIGH_FD = child_steps.HIGH_FD
+STDERR = 2
 
 
 class Detour:
@@ -69,6 +71,9 @@ def fork(detour: Detour, make: Callable[[socket.socket], Child], body: Callable[
     """Fork by way of `detour`; the child runs `make`, then `body`, and never returns. Raises OSError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
+        if theirs.fileno() <= STDERR:  # the maker has closed standard streams, and the child's go there
+            theirs, low = socket.socket(fileno=fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)), theirs
+            low.close()
         ours.setblocking(False)
         dumpable = process.prctl(process.PR_GET_DUMPABLE)
         with detour:

@@ -29,8 +29,12 @@ def fork(sock: socket.socket, args: tuple[str, ...], *, terminal: bool) -> None:
     forwarded = {int(number) for number in signal.valid_signals()} - _OWN
     blocked = forwarded | {signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU}
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.close(writing)
+        os.read(reading, 1)  # end of file: PID 1 has shed everything
+        os.close(reading)
         os.setpgid(0, 0)
         if terminal:
             os.tcsetpgrp(0, os.getpgrp())
@@ -39,8 +43,8 @@ def fork(sock: socket.socket, args: tuple[str, ...], *, terminal: bool) -> None:
     try:
         sock.close()
         process.set_title(" ".join([TITLE, "--", *args]))
-        process.close_range(0)
         _keep_only_kill()
+        process.close_range(0)
         _serve(pid, blocked)
     finally:
         os._exit(SIGNALLED - 1)

@@ -12,8 +12,7 @@ import os
 import stat
 
 from holdall.errors import StartError
-from holdall.linux import mount
-from holdall.linux.overlay import overlay
+from holdall.linux import mount, overlay
 from holdall.runtime import places, plan
 from holdall.runtime.launch import Overlay
 
@@ -56,17 +55,16 @@ class Builder:
 
     def attach(self, source: RootSource, *, shared: bool) -> None:
         """Make the root and attach it over a folder that only serves as mount point."""
-        if isinstance(source, Overlay):
-            base = source.mountpoint or source.work or source.lowers[0]
-            fd = overlay(source.lowers, source.upper, source.work, volatile=source.volatile)
-        else:
-            base = source.path
-            fd = mount.open_tree(base, recursive=True)
+        if not isinstance(source, Overlay):
+            fd = mount.open_tree(source.path, recursive=True)
             mount.set_attributes(fd, propagation=mount.MS_PRIVATE, recursive=True)
-        if shared:  # pivot_root refuses a root whose parent mount is shared
-            _attach_to(base, mount.open_tree(base))
-        _attach_to(base, fd)
-        self.root = fd
+            self.root = _attach_to(source.path, fd, shared=shared)
+        elif not source.upper and len(source.lowers) == 1:  # overlayfs wants two, and one is its own view
+            fd = mount.open_tree(source.lowers[0])
+            mount.set_attributes(fd, mount.ATTR_RDONLY)
+            self.root = _attach_to(source.lowers[0], fd, shared=shared)
+        else:
+            self.root = _attach_overlay(source, shared=shared)
 
     def perform(self) -> None:
         """All steps in order. Raises StartError naming the step's place."""
@@ -186,11 +184,42 @@ class Builder:
             mount.mount(None, "/", None, propagation | (mount.MS_REC if deep else 0))
 
 
-def _attach_to(path: str, fd: int) -> None:
+def _attach_overlay(source: Overlay, *, shared: bool) -> int:
+    base = source.mountpoint or source.work or source.lowers[0]
+    fd = overlay.overlay(source.lowers, source.upper, source.work, volatile=source.volatile)
+    if fd is not None:
+        return _attach_to(base, fd, shared=shared)
+    # kernels without `lowerdir+` mount in place: name the folders by what they are before anything covers them
+    held = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (source.upper, source.work) if path]
+    names = [f"/proc/self/fd/{number}" for number in held] or ["", ""]
+    if shared:
+        _isolate(base)
+    root = overlay.overlay_at(base, source.lowers, names[0], names[1], volatile=source.volatile)
+    mount.set_attributes(root, propagation=mount.MS_PRIVATE)
+    for number in held:
+        os.close(number)
+    return root
+
+
+def _attach_to(path: str, fd: int, *, shared: bool) -> int:
+    if shared:
+        _isolate(path)
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     mount.move_mount(fd, place)
     os.close(place)
     mount.set_attributes(fd, propagation=mount.MS_PRIVATE)
+    return fd
+
+
+def _isolate(path: str) -> None:
+    """Put a private mount under the root to come: pivot_root refuses one whose parent mount is shared."""
+    fd = mount.open_tree(path)
+    mount.set_attributes(fd, propagation=mount.MS_PRIVATE)
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    mount.move_mount(fd, place)
+    os.close(place)
+    mount.set_attributes(fd, propagation=mount.MS_PRIVATE)
+    os.close(fd)
 
 
 def _restrict(fd: int, step: plan.Bind) -> None:

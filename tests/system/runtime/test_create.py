@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdall.errors import CommandNotExecutable, CommandNotFound, StartError, Unsupported
-from holdall.linux import capabilities
+from holdall.linux import capabilities, overlay
 from holdall.oci.runtime_spec import Device, Mount, Namespace, Rlimit, User
 from holdall.record import replace
 from holdall.runtime import bundle, create, status
@@ -188,6 +189,53 @@ def test_seccomp_filter_is_active_and_refuses(rig) -> None:
         assert out == "NoNewPrivs:\t1\nSeccomp:\t2\n"
 
 
+def test_strict_filter_does_not_get_in_the_way(rig) -> None:
+    from holdall.linux import seccomp
+
+    refused = [
+        "sendmsg",
+        "sendto",
+        "close_range",
+        "prctl",
+        "openat2",
+        "setresuid",
+        "setgroups",
+        "mount",
+        "chdir",
+        "setsid",
+    ]
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": refused, "action": "SCMP_ACT_ERRNO"}]}
+    bpf = seccomp.compile_filter(json.dumps(profile).encode(), bundle.DEFAULT_CAPABILITIES)
+    (rig.lower / "garbage").write_bytes(b"\0garbage")
+    (rig.lower / "garbage").chmod(0o755)
+    for user in ("", "alice"):
+        for privileges in (False, True):
+            options = {"launch": {"seccomp_bpf": bpf, "user": user}, "no_new_privileges": privileges}
+            assert rig.run("echo", "hi", **options).out == "hi\n"
+            assert "exec format error" in rig.run("/garbage", **options).error.message
+
+
+def test_maker_without_standard_streams(rig) -> None:
+    """Descriptors 0 to 2 of the maker may be anything, also our own socket."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            saved = [os.dup(writing), os.open("/dev/null", os.O_RDONLY)]
+            os.closerange(0, 3)
+            process = create.spawn(
+                rig.launch(("sh", "-c", "echo out; ls /proc/self/fd"), {}), Stdio(saved[1], saved[0], saved[0])
+            )
+            process.proceed()
+            os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with open(reading) as file:
+        assert file.read().split() == ["out", "0", "1", "2", "3"]
+
+
 def test_no_descriptor_leaks(rig) -> None:
     held = [os.open("/", os.O_PATH), os.dup(1), socket.socket()]
     os.set_inheritable(held[0], True)
@@ -323,6 +371,27 @@ def test_many_layers(rig) -> None:
         layers.append(str(folder))
     root = Overlay((*layers, str(rig.lower)), str(rig.upper), str(rig.base / "work"))
     assert rig.sh("cat /same /f0 /f129", launch={"rootfs": root}) == "00129"
+
+
+def test_many_layers_with_the_kernels_old_interface(rig, monkeypatch) -> None:
+    monkeypatch.setattr(overlay, "overlay", lambda *args, **kwargs: None)
+    layers = [rig.base / f"l,a:{number}" for number in range(130)]
+    for number, folder in enumerate(layers):
+        folder.mkdir()
+        (folder / f"f{number}").write_text(str(number))
+    root = Overlay((*map(str, layers), str(rig.lower)), str(rig.upper), str(rig.base / "work"), volatile=True)
+    assert rig.sh("cat /f0 /f129; grep -c volatile /proc/mounts", launch={"rootfs": root}) == "01291\n"
+    root = Overlay((str(rig.lower),) * 400, str(rig.upper), str(rig.base / "work"))
+    assert "cannot mount 400 layers" in rig.run("true", launch={"rootfs": root}).error.message
+
+
+def test_long_names_of_layers(rig) -> None:
+    deep = rig.base.joinpath(*["d" * 100] * 4)
+    for name in ("low", "up", "work"):
+        (deep / name).mkdir(parents=True)
+    root = Overlay((str(deep / "low"), str(rig.lower)), str(deep / "up"), str(deep / "work"))
+    assert rig.sh("touch /made; echo ok", launch={"rootfs": root}) == "ok\n"
+    assert (deep / "up/made").exists()
 
 
 def test_too_many_layers_are_refused_clearly(rig) -> None:

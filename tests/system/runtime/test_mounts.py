@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from holdall.errors import Unsupported
-from holdall.linux import mount
+from holdall.linux import mount, overlay
 from holdall.oci.runtime_spec import Device, Mount
 from holdall.record import replace
 from holdall.runtime import create
@@ -59,44 +60,48 @@ def test_read_only_is_recursive_only_when_asked(rig, source) -> None:
         mount.umount(str(source / "sub"))
 
 
-@pytest.mark.parametrize(
-    ("word", "tag"), [("rprivate", ""), ("", ""), ("rslave", "master:"), ("rshared", "shared:"), ("shared", "shared:")]
-)
-def test_propagation(rig, source, word, tag) -> None:
+@pytest.fixture
+def shared(source) -> Iterator[Path]:
+    """A mount of the host that others may see the changes of."""
     mount.mount("tmpfs", str(source), "tmpfs")
     mount.mount(None, str(source), None, mount.MS_SHARED)
-    try:
-        (source / "sub").mkdir()
-        running = rig.start(
-            "sh", "-c", "grep ' /m ' /proc/self/mountinfo; echo; read x; cat /m/sub/late 2>/dev/null; echo end",
-            mounts=(bind(source, "/m", "rbind", *([word] if word else [])),),
-        )  # fmt: skip
-        running.until_output("\n\n")
-        line = running.data["out"].decode().split(" - ")[0]
-        assert ("shared:" in line, "master:" in line) == (tag == "shared:", tag == "master:")
-        mount.mount("tmpfs", str(source / "sub"), "tmpfs")
-        (source / "sub/late").write_text("late\n")
-        running.write("go\n")
-        running.close_stdin()
-        assert ("late" in running.wait().out) == bool(tag)
-    finally:
-        mount.umount(str(source / "sub"), mount.MNT_DETACH)
-        mount.umount(str(source), mount.MNT_DETACH)
+    (source / "sub").mkdir()
+    yield source
+    mount.umount(str(source), mount.MNT_DETACH)
 
 
-def test_shared_mounts_inside_reach_the_host_and_nothing_else_does(rig, source) -> None:
-    mount.mount("tmpfs", str(source), "tmpfs")
-    mount.mount(None, str(source), None, mount.MS_SHARED)
-    try:
-        (source / "sub").mkdir()
-        rig.sh("mount -t tmpfs none /m/sub; touch /m/sub/inside", mounts=(bind(source, "/m", "rbind", "rshared"),),
-               cap_add=("SYS_ADMIN",))  # fmt: skip
-        assert (source / "sub/inside").exists()
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        assert len([line for line in lines if str(rig.base) in line]) == 2
-    finally:
-        mount.umount(str(source / "sub"), mount.MNT_DETACH)
-        mount.umount(str(source), mount.MNT_DETACH)
+PROPAGATION = [("rprivate", ""), ("", ""), ("rslave", "master:"), ("rshared", "shared:"), ("shared", "shared:")]
+
+
+@pytest.mark.parametrize(("word", "tag"), PROPAGATION)
+def test_propagation(rig, shared, word, tag) -> None:
+    script = "grep ' /m ' /proc/self/mountinfo; echo; read x; cat /m/sub/late 2>/dev/null; echo end"
+    running = rig.start("sh", "-c", script, mounts=(bind(shared, "/m", "rbind", *([word] if word else [])),))
+    running.until_output("\n\n")
+    line = running.data["out"].decode().split(" - ")[0]
+    assert ("shared:" in line, "master:" in line) == (tag == "shared:", tag == "master:")
+    mount.mount("tmpfs", str(shared / "sub"), "tmpfs")
+    (shared / "sub/late").write_text("late\n")
+    running.write("go\n")
+    running.close_stdin()
+    assert ("late" in running.wait().out) == bool(tag)
+
+
+@pytest.mark.parametrize("old_interface", [False, True])
+def test_shared_mounts_inside_reach_the_host_and_nothing_else_does(rig, shared, monkeypatch, old_interface) -> None:
+    if old_interface:
+        monkeypatch.setattr(overlay, "overlay", lambda *args, **kwargs: None)
+    mounts = (bind(shared, "/m", "rbind", "rshared"),)
+    rig.sh("mount -t tmpfs none /m/sub; touch /m/sub/inside", mounts=mounts, cap_add=("SYS_ADMIN",))
+    assert (shared / "sub/inside").exists()
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    assert len([line for line in lines if str(rig.base) in line]) == 2
+
+
+@pytest.mark.parametrize("word", ["rshared", "rslave"])
+def test_directory_root_with_propagation(rig, shared, directory_root, word) -> None:
+    mounts = (bind(shared, "/m", "rbind", word),)
+    assert rig.sh("ls -d /m/sub", mounts=mounts, launch={"rootfs": directory_root}) == "/m/sub\n"
 
 
 def test_tmpfs_size_and_mode(rig) -> None:
