@@ -18,8 +18,11 @@ HEAVY = {
 
 
 def test_runtime_stays_light() -> None:
-    code = "import sys, holdall.runtime.create, holdall.runtime.exec, holdall.runtime.bundle, holdall.oci.runtime_spec_json"
-    done = subprocess.run([sys.executable, "-I", "-c", code + "; print(*sys.modules)"], capture_output=True, text=True)
+    names = ["sys", "holdall.oci.runtime_spec_json"]
+    names += [f"holdall.runtime.{name}" for name in ("create", "exec", "bundle")]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import {', '.join(names)}; print(*sys.modules)"], capture_output=True, text=True
+    )
     modules = set(done.stdout.split())
     assert "holdall.runtime.init" in modules, done.stderr
     assert not modules & HEAVY
