@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdall.image.image import Layer
     from holdall.oci.container_config import ContainerConfig
     from holdall.store.holds import HeldContent
+    from holdall.supervisor.client import Connection
 
 
 def commit(
@@ -79,10 +80,10 @@ def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: b
     from holdall.layer.hashing import HashingWriter
     from holdall.oci import mediatype
 
-    frozen = pause and container.state.status == "running"
-    if frozen:
-        container.pause()
+    connection = container.connect() if pause and container.state.status == "running" else None
     try:
+        if connection is not None:
+            connection.pause(container.id, held=True)
         with blobs.create() as blob:
             out = compressor("gzip", blob)
             plain = HashingWriter(out)
@@ -91,10 +92,15 @@ def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: b
             out.close()
             descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
     finally:
-        if frozen:
-            try:
-                container.unpause()
-            except HoldallError:
-                # it ended meanwhile
-                pass
+        if connection is not None:
+            _let_go(connection, container)
     return Layer(descriptor, plain.digest, blobs)
+
+
+def _let_go(connection: Connection, container: Container) -> None:
+    with connection:
+        try:
+            connection.unpause(container.id)
+        except HoldallError:
+            # it ended meanwhile, or a successor of the supervisor has let it go
+            pass

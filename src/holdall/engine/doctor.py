@@ -101,7 +101,9 @@ def _overlay(engine: Engine) -> Iterator[Finding]:
     try:
         for name in ("", "/lower", "/below", "/upper", "/work"):
             os.mkdir(base + name)
-        os.close(overlay((base + "/lower", base + "/below"), base + "/upper", base + "/work"))
+        root = overlay((base + "/lower", base + "/below"), base + "/upper", base + "/work")
+        if root is not None:
+            os.close(root)
         yield Finding("ok", "storage", f"overlay on {engine.paths.root}")
     except OSError as err:
         yield Finding(

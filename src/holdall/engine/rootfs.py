@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 
 from holdall.engine.network_files import FILE_TARGETS
+from holdall.errors import Unsupported
 from holdall.linux.overlay import overlay
 from holdall.record import record
 
@@ -59,7 +60,7 @@ def open_stopped(engine: Engine, container: Container, *, write: bool) -> Iterat
     """The container's own layers and changes, nothing mounted over them; for reading also while it runs."""
     lowers = engine.containers.snapshots.lowers(container.diff_ids)
     upper, work = container.folder + "/upper", container.folder + "/work"
-    root = overlay(lowers, upper, work) if write else overlay((upper, *lowers), "", "")
+    root = view(lowers, upper, work) if write else view((upper, *lowers))
     try:
         yield root
     finally:
@@ -69,11 +70,25 @@ def open_stopped(engine: Engine, container: Container, *, write: bool) -> Iterat
 @contextmanager
 def open_image(engine: Engine, diff_ids: tuple[str, ...]) -> Iterator[int]:
     """An image's file system, read-only."""
-    root = overlay(engine.containers.snapshots.lowers(diff_ids), "", "")
+    root = view(engine.containers.snapshots.lowers(diff_ids))
     try:
         yield root
     finally:
         os.close(root)
+
+
+def view(lowers: tuple[str, ...], upper: str = "", work: str = "") -> int:
+    """A descriptor of the layers seen as one; a single folder needs no overlay. Raises Unsupported before Linux 6.7."""
+    if not upper and len(lowers) == 1:
+        return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not lowers:
+        return os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = overlay(lowers, upper, work)
+    if root is None:
+        raise Unsupported(
+            "this kernel cannot show a stopped container's files", hint="start it, or use Linux 6.7 or newer"
+        )
+    return root
 
 
 def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from holdall.paths import store_key
+
 APPLETS = (
     "sh ls cat echo true false sleep id ps env hostname mount wget nc httpd stat touch rm mkdir kill head tail grep dd "
     "sync stty tty seq wc date od find tar chmod chown ln cp mv df free uname pwd test readlink sort trap"
@@ -69,10 +71,6 @@ def busybox_tar(path: Path) -> Path:
     return path
 
 
-def interfaces() -> set[str]:
-    return set(os.listdir("/sys/class/net"))
-
-
 def processes(root: Path) -> list[str]:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -92,7 +90,6 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     if not os.path.exists("/bin/busybox"):
         pytest.skip("busybox-static is not installed")
     folder = tmp_path_factory.mktemp("cli")
-    before = interfaces()
     run = Cli(folder / "store", folder / "run")
     run.ok("import", "-c", 'CMD ["sh"]', str(busybox_tar(folder / "busybox.tar")), "bb")
     yield run
@@ -101,7 +98,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     while processes(run.root) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert processes(run.root) == []
-    assert {name for name in interfaces() - before if name.startswith("hd-")} == set()
+    assert f"hd-{store_key(str(run.root))}" not in os.listdir("/sys/class/net")
+    assert list(Path("/sys/fs/cgroup").glob(f"*/holdall-{store_key(str(run.root))}")) == []
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
     assert not (run.root / "holdall.db").exists()
 

@@ -59,6 +59,8 @@ class OverlaySnapshots:
                     f'layer "{diff_id}" is missing from the store', hint="remove the image and pull or load it again"
                 )
             found.append(path)
+            if _hides_below(path):
+                break
         return tuple(found)
 
     def prepare(self, container_id: str, diff_ids: Sequence[str] = ()) -> tuple[str, str]:
@@ -124,6 +126,14 @@ class OverlaySnapshots:
         from holdall.store.snapshots.overlay_unpack import leftovers
 
         return leftovers(self, claim=claim)
+
+
+def _hides_below(path: str) -> bool:
+    """Whether the layer's own root is opaque, which overlayfs heeds only in folders below the root."""
+    try:
+        return os.getxattr(path, "trusted.overlay.opaque") == b"y"
+    except OSError:
+        return False
 
 
 def _refused(error: OSError, doing: str) -> SystemFailure:
