@@ -2,7 +2,7 @@
 
 `@record` turns an annotated class into an immutable value with `__init__`, `__eq__`, `__hash__` and
 `__repr__`; type checkers see an ordinary frozen dataclass. Defaults are shared between instances, so they
-must be immutable values or mappings and sequences that nobody changes. See docs/decisions/0002.
+must be immutable values or mappings and sequences that nobody changes. See docs/decisions/0001.
 """
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 PACKAGES = "cli|engine|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
-SOURCE = re.compile(rf"`((?:{PACKAGES})/[\w/]+\.py)`")
-    r"`((?:cli|engine|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor)/[\w/]+\.py)`"
-)
+PACKAGES = "cli|engine|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
+SOURCE = re.compile(rf"`((?:{PACKAGES})/[\w/]+\.py)(?::(\w+))?`")
 
 
 def sections() -> dict[str, str]:
@@ -72,5 +71,8 @@ def test_links_and_sources_exist(path: Path) -> None:
     text = path.read_text()
     for target in LINK.findall(text):
         assert "://" in target or (path.parent / target).exists(), f"{path.name} points to {target}"
-    for source in SOURCE.findall(text):
-        assert (ROOT / "src/holdall" / source).exists(), f"{path.name} names {source}"
+    for source, name in SOURCE.findall(text):
+        file = ROOT / "src/holdall" / source
+        assert file.exists(), f"{path.name} names {source}"
+        defined = rf"^\s*(?:async def|def|class) {name}\b|^{name}\b"
+        assert not name or re.search(defined, file.read_text(), re.MULTILINE), f"{path.name} names {source}:{name}"
