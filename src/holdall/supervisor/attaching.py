@@ -31,7 +31,8 @@ def attach(
             return
         raise InvalidInput("streams and descriptors do not match")
     sinks = {name: Sink(supervisor.loop, fd) for name, fd in zip(names, fds, strict=True)}
-    container.watchers.append(Watcher(session, list(sinks.values()), lambda watcher: _left(container, watcher)))
+    pipes = list(sinks.values())
+    container.watchers.append(Watcher(session, request.get("tag"), pipes, lambda watcher: _left(container, watcher)))
     for output in container.outputs:
         if output.name in sinks:
             output.attach(sinks[output.name])

@@ -40,7 +40,7 @@ def connect(paths: Paths, *, start: bool = True) -> socket.socket:
         sock = try_connect(paths.socket)
         if sock is not None:
             return sock
-        if not start and not _somebody_owns(paths):
+        if not start and not is_owned(paths):
             raise SupervisorUnavailable("no supervisor runs for this store")
         if start and bring_up(paths):
             continue
@@ -92,7 +92,8 @@ def _open_lock(paths: Paths, flags: int) -> int:
     return os.open(paths.run_root + LOCK, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
 
 
-def _somebody_owns(paths: Paths) -> bool:
+def is_owned(paths: Paths) -> bool:
+    """Whether a supervisor runs for the store, or is just coming or going."""
     try:
         lock = _open_lock(paths, 0)
     except FileNotFoundError:

@@ -84,6 +84,7 @@ class Connection:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._watch: dict[str, Any] = {}
+        self._tag = 0
         self._kept: list[int] = []
         self._pidfd = -1
         self._exit: Exit | None = None
@@ -214,6 +215,8 @@ class Connection:
         """
         body = {"op": "exec", "id": container_id, "process": dict(process), "user": user, "detach": detach}
         self._release()
+        self._tag += 1
+        body["tag"] = self._tag
         reply = self._line.request(body, list(stdio or ()))
         self._watch = {"op": "exec"}
         self._exit = None
@@ -239,9 +242,11 @@ class Connection:
     def _begin(self, body: dict[str, Any], fds: list[int]) -> Message:
         self._release()
         self._exit = None
+        self._tag += 1
+        body["tag"] = self._tag
         reply = self._line.request(body, fds)
         self._kept = [os.dup(fd) for fd in fds]
-        self._watch = {"op": "wait", "id": body["id"], "run": reply.body["ok"]["run"]}
+        self._watch = {"op": "wait", "id": body["id"], "run": reply.body["ok"]["run"], "tag": self._tag}
         if fds:
             self._watch.update(op="attach", streams=body["streams"], stdin=False)
         return reply
@@ -262,7 +267,7 @@ class Connection:
         event = self._line.event(block=block)
         if event is LOST:
             self._resume()
-        elif event is not None and event.get("event") == "exit":
+        elif event is not None and event.get("event") == "exit" and event.get("tag") == self._tag:
             self._release()
             self._exit = _exit(event)
 

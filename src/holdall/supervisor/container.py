@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """A session that is told of the exit, and its pipes. `leave` is called if the client goes before that."""
+    """A session that is told of the exit, and its pipes. `leave` is called if the client goes before that.
 
-    __slots__ = ("leave", "session", "sinks")
+    `tag` is the client's own mark of its request: on one connection there may be several, one after the other.
+    """
 
-    def __init__(self, session: Session, sinks: list[Sink], leave: Callable[[Watcher], None]) -> None:
+    __slots__ = ("leave", "session", "sinks", "tag")
+
+    def __init__(self, session: Session, tag: object, sinks: list[Sink], leave: Callable[[Watcher], None]) -> None:
         self.session = session
+        self.tag = tag
         self.sinks = sinks
         self.leave = lambda: leave(self)
         session.leaving.append(self.leave)
@@ -47,7 +51,12 @@ class Watcher:
         for sink in sinks:
             sink.drained = None
             sink.close()
-        self.session.event("exit", **event)
+        self.session.event("exit", tag=self.tag, **event)
+
+
+def end_of(state: State) -> dict[str, Any]:
+    """What clients are told of an end."""
+    return {"code": state.exit_code, "oom_killed": state.oom_killed, "error": state.error}
 
 
 class Container:
@@ -103,8 +112,8 @@ class Container:
         return self.state
 
     def exit_event(self) -> dict[str, Any]:
-        """What waiting clients are told."""
-        return {"code": self.state.exit_code, "oom_killed": self.state.oom_killed, "error": self.state.error}
+        """What clients are told of the end of the present (or last) run."""
+        return end_of(self.state)
 
     def release(self, loop: Loop) -> None:
         """Close every descriptor; the outputs have been drained before."""

@@ -62,9 +62,9 @@ def end(supervisor: Supervisor, container: Container, code: int | None) -> None:
         )  # fmt: skip
     else:
         _record_failure(supervisor, container, failure)
-    supervisor.keeper.drop(container.id)
+    supervisor.keeper.drop(container.id, at_once=bool(ports))
     _tell(container, failure)
-    undo(supervisor, container, ports, dying=failure is None)
+    undo(supervisor, container, ports, dying=True)
     restarting.consider(supervisor, container)
 
 

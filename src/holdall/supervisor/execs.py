@@ -30,12 +30,15 @@ DISCARDED = 65536
 class Exec:
     """One such process, from its request to its end. `master` is its terminal or -1."""
 
-    __slots__ = ("_answered", "_detached", "_process", "_session", "_supervisor", "master")
+    __slots__ = ("_answered", "_detached", "_process", "_session", "_supervisor", "_tag", "master")
 
-    def __init__(self, supervisor: Supervisor, session: Session, process: Process, *, detached: bool) -> None:
+    def __init__(
+        self, supervisor: Supervisor, session: Session, process: Process, tag: object, *, detached: bool
+    ) -> None:
         self._supervisor = supervisor
         self._session = session
         self._process = process
+        self._tag = tag
         self._detached = detached
         self._answered = False
         self.master = -1
@@ -102,7 +105,7 @@ class Exec:
         self._close_master()
         if self._supervisor.terminals.get(self._session) == self.detach:
             del self._supervisor.terminals[self._session]
-        self._session.event("exit", code=code)
+        self._session.event("exit", tag=self._tag, code=code)
 
     def _discard(self, _mask: int) -> None:
         try:
@@ -143,7 +146,7 @@ def execute(supervisor: Supervisor, session: Session, request: dict[str, Any]) -
     finally:
         for fd in fds:
             os.close(fd)
-    Exec(supervisor, session, process, detached=bool(request.get("detach")))
+    Exec(supervisor, session, process, request.get("tag"), detached=bool(request.get("detach")))
 
 
 def _running(supervisor: Supervisor, request: dict[str, Any]) -> Container:

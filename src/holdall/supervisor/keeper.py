@@ -98,6 +98,8 @@ class Keeper:
             self._keep(body["keep"], list(zip(body["names"], message.fds, strict=True)), fresh=body["fresh"])
         elif "drop" in body:
             self._drop(body["drop"])
+            if body["answer"]:
+                protocol.send(owner, {"dropped": body["drop"]})
         elif "take" in body:
             self._give_all(owner)
         elif "leave" in body:

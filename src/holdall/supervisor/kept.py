@@ -63,10 +63,19 @@ class Keeper:
         if container.id in self._kept:
             self._hand_over(container)
 
-    def drop(self, container_id: str) -> None:
-        """The container has ended, or is nothing we take care of; the keeper closes what it holds."""
+    def drop(self, container_id: str, *, at_once: bool = False) -> None:
+        """The container has ended, or is nothing we take care of; the keeper closes what it holds.
+
+        With `at_once` it has done so when we return: who hears of the end may want the same ports again.
+        """
         self._kept.pop(container_id, None)
-        self._send({"drop": container_id}, [])
+        self._send({"drop": container_id, "answer": at_once}, [])
+        if at_once and self._sock is not None:
+            try:
+                protocol.receive(self._sock)
+            except (OSError, ValueError) as err:
+                log(f"the keeper does not answer: {err}")
+                self._lost()
 
     def dismiss(self) -> None:
         """We go, no container runs: the keeper ends too."""

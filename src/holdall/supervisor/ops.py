@@ -8,7 +8,7 @@ from holdall.errors import ContainerNotFound, ContainerStateConflict, InvalidInp
 from holdall.record import replace
 from holdall.supervisor import execs, restarting, starting, stopping
 from holdall.supervisor.attaching import attach
-from holdall.supervisor.container import Container, Watcher
+from holdall.supervisor.container import Container, Watcher, end_of
 from holdall.supervisor.launch import read_launch
 from holdall.supervisor.runfolder import remove_run_folder
 from holdall.supervisor.state import read_state
@@ -109,7 +109,7 @@ def wait(supervisor: Supervisor, session: Session, request: Request) -> None:
     if found is None or _is_over(found, request):
         _tell_last(supervisor, session, request)
         return
-    found.watchers.append(Watcher(session, [], lambda watcher: _left(found, watcher)))
+    found.watchers.append(Watcher(session, request.get("tag"), [], lambda watcher: _left(found, watcher)))
     session.reply(run=found.state.started_at)
 
 
@@ -122,7 +122,7 @@ def _tell_last(supervisor: Supervisor, session: Session, request: Request) -> No
     read_launch(supervisor.paths, container_id(request))
     state = read_state(supervisor.paths, request["id"])
     session.reply(run=state.started_at, pid=0, stdin=False, terminal=False)
-    session.event("exit", code=state.exit_code, oom_killed=state.oom_killed, error=state.error)
+    session.event("exit", tag=request.get("tag"), **end_of(state))
 
 
 def _left(container: Container, watcher: Watcher) -> None:
@@ -147,7 +147,7 @@ def stop(supervisor: Supervisor, session: Session, request: Request) -> None:
     if container is None:
         read_launch(supervisor.paths, request["id"])
         state = read_state(supervisor.paths, request["id"])
-        session.reply(code=state.exit_code, oom_killed=state.oom_killed, error=state.error)
+        session.reply(**end_of(state))
         return
     stopped = container
     stopped.on_exit.append(lambda: session.reply(**stopped.exit_event()))

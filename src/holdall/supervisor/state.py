@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from holdall.errors import StoreCorrupt
 from holdall.record import record, replace
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MAX_STATE_BYTES = 1 << 20
+PATIENCE = 0.5
+PAUSE = 0.002
 LIVE = frozenset({"starting", "running", "paused"})
 
 
@@ -102,13 +105,25 @@ def stored_state(paths: Paths, container_id: str) -> State:
 
 
 def read_state(paths: Paths, container_id: str) -> State:
-    """The state, settled: a "running" whose process is gone reads as "exited" with an unknown exit code."""
+    """The state, settled: a "running" whose process is gone reads as "exited" with an unknown exit code.
+
+    If a supervisor lives it is about to write what it knows of that end: then this waits for it a little, and after
+    that gives what stands there.
+    """
     state = stored_state(paths, container_id)
-    if state.alive and not process_is(state.pid, state.start_ticks, state.boot_id):
+    end = 0.0
+    while state.alive and not process_is(state.pid, state.start_ticks, state.boot_id):
+        from holdall.supervisor import bringup
+
+        owned = bringup.is_owned(paths)
         again = stored_state(paths, container_id)
-        if again == state:
+        if again == state and not owned:
             return settle(state)
-        return again
+        if end and time.monotonic() > end:
+            return again
+        end = end or time.monotonic() + PATIENCE
+        state = again
+        time.sleep(PAUSE)
     return state
 
 

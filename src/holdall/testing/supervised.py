@@ -62,10 +62,10 @@ class World:
         """A new connection."""
         return client.connect(self.paths)
 
-    def create(self, *argv: str, wishes: dict[str, Any] | None = None, **changes: Any) -> str:
+    def create(self, *argv: str, key: str = "", wishes: dict[str, Any] | None = None, **changes: Any) -> str:
         """Make a container that runs `argv` (through `sh -c` when it is one string); returns its ID."""
         self._count += 1
-        key = f"{self._count:04d}" + os.urandom(6).hex()
+        key = key or f"{self._count:04d}" + os.urandom(6).hex()
         folder = self.paths.container(key)
         for name in (folder, folder + "/upper", folder + "/work"):
             os.mkdir(name)

@@ -289,3 +289,12 @@ def rewrite_remove(world: World, key: str) -> None:
 
     argv = ("/bin/sh", "-c", f"rm -r {world.paths.container(key)} {world.paths.container_run(key)}")
     write_launch(world.paths, replace(read_launch(world.paths, key), remove=argv))
+
+
+def test_the_end_of_an_earlier_container_is_not_taken_for_that_of_a_later(world: World) -> None:
+    first, second = world.create("exit 1"), world.create("sleep 0.3; exit 2")
+    with world.connect() as connection:
+        connection.start(first)
+        connection.start(second)
+        assert connection.wait().code == 2
+        assert connection.wait(first).code == 1

@@ -72,3 +72,25 @@ def test_a_zombie_does_not_run() -> None:
 def test_malformed_states_are_corruption(raw: bytes) -> None:
     with pytest.raises(StoreCorrupt, match="there"):
         parse(raw, "there")
+
+
+def test_while_a_supervisor_lives_its_word_is_waited_for(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+    import time
+
+    from holdall.supervisor import bringup
+
+    monkeypatch.setattr(bringup, "is_owned", lambda _paths: True)
+    dead = replace(running(), pid=4194300)
+    write_state(paths, "c", dead)
+
+    def tell() -> None:
+        time.sleep(0.05)
+        write_state(paths, "c", replace(dead, status="exited", exit_code=7))
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    assert read_state(paths, "c").exit_code == 7
+    thread.join()
+    write_state(paths, "c", dead)
+    assert read_state(paths, "c") == dead
