@@ -75,6 +75,11 @@ def check(options: CreateOptions) -> None:
         from holdall.network import ports
 
         ports.parse_all(options.ports)
+    if options.network not in ("bridge", "default") and any(t.endswith("host-gateway") for t in options.add_hosts):
+        raise InvalidOption(
+            f'--add-host host-gateway needs a gateway, and the network "{options.network}" has none',
+            hint="use the bridge network",
+        )
     if options.dns or options.dns_search or options.add_hosts:
         from holdall.network import files
 

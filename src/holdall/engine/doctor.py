@@ -183,12 +183,14 @@ def _leaks(engine: Engine) -> Iterator[Finding]:
     from holdall.network.leaks import leftovers
     from holdall.network.plan import veth_name
 
-    running = {c.id for c in engine.containers.list()}
+    alive = [(container.id, container.state) for container in engine.containers.list()]
+    running = {identifier for identifier, _ in alive}
     found = [f"cgroup {name}" for name in cgroups.driver().leftovers(engine.paths.cgroup, running)]
     row = engine.networks.store.find("bridge")
     if row is not None:
         plan = engine.networks.plan()
-        found += leftovers(plan.table, plan.bridge, {veth_name(plan.table, identifier) for identifier in running})
+        addresses = {state.address for _, state in alive if state.address}
+        found += leftovers(plan.table, plan.bridge, {veth_name(plan.table, i) for i in running}, addresses)
     found += [f"mount {place}" for place in _mounts(engine.paths.root)]
     folder = engine.paths.run_root + "/containers"
     if os.path.isdir(folder):
