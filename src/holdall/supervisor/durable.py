@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from holdall.errors import StoreCorrupt
 
+AT_FDCWD = -100
+
 
 def write_atomic(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> None:
-    """Replace `path` by `data`. With `durable` it also survives a power cut, without it only the death of processes."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    """Replace `path` by `data`. With `durable` it also survives a power cut, without it only the death of processes.
+
+    There is one writer per path. Without `durable` the names are exchanged: ext4 starts writing the data of a file that
+    is renamed over another, which takes 1 to 5 ms instead of 0.1; after a power cut the file may be empty.
+    """
+    temporary = path + ".tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        os.write(fd, data) if len(data) < 1 << 16 else _write_all(fd, data)
+        _write_all(fd, data)
         if durable:
             os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(temporary, path)
     if durable:
+        os.rename(temporary, path)
         sync_directory(os.path.dirname(path))
+    else:
+        _exchange(temporary, path)
+
+
+def _exchange(temporary: str, path: str) -> None:
+    from holdall.linux.fsop import RENAME_EXCHANGE, renameat2
+
+    try:
+        renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE)
+    except OSError as err:
+        if err.errno not in (errno.ENOENT, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.rename(temporary, path)
+    else:
+        os.unlink(temporary)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -43,4 +65,4 @@ def read_bounded(path: str, limit: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise StoreCorrupt(f'"{path}" has {size} bytes, more than the {limit} allowed')
-        return file.read(limit) or b""
+        return file.read(size) or b""

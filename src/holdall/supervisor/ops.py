@@ -11,7 +11,7 @@ from holdall.supervisor.attaching import attach
 from holdall.supervisor.container import Container, Watcher, end_of
 from holdall.supervisor.launch import read_launch
 from holdall.supervisor.runfolder import remove_run_folder
-from holdall.supervisor.state import read_state
+from holdall.supervisor.state import stored_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def start(supervisor: Supervisor, session: Session, request: Request) -> None:
     launch = read_launch(supervisor.paths, request["id"])
     if found is not None:
         restarting.forestall(found)
-    container = Container(launch, replace(read_state(supervisor.paths, launch.id), restart_count=0))
+    container = Container(launch, replace(stored_state(supervisor.paths, launch.id), restart_count=0))
     supervisor.containers[launch.id] = container
     container.starter = session
     _begin(supervisor, session, request, container)
@@ -120,7 +120,7 @@ def _is_over(container: Container | None, request: Request) -> bool:
 
 def _tell_last(supervisor: Supervisor, session: Session, request: Request) -> None:
     read_launch(supervisor.paths, container_id(request))
-    state = read_state(supervisor.paths, request["id"])
+    state = stored_state(supervisor.paths, request["id"])
     session.reply(run=state.started_at, pid=0, stdin=False, terminal=False)
     session.event("exit", tag=request.get("tag"), **end_of(state))
 
@@ -146,7 +146,7 @@ def stop(supervisor: Supervisor, session: Session, request: Request) -> None:
         container = None
     if container is None:
         read_launch(supervisor.paths, request["id"])
-        state = read_state(supervisor.paths, request["id"])
+        state = stored_state(supervisor.paths, request["id"])
         session.reply(**end_of(state))
         return
     stopped = container

@@ -99,9 +99,10 @@ def stored_state(paths: Paths, container_id: str) -> State:
     """The state as written, unchecked. Raises StoreCorrupt."""
     path = state_path(paths, container_id)
     try:
-        return parse(read_bounded(path, MAX_STATE_BYTES), path)
+        raw = read_bounded(path, MAX_STATE_BYTES)
     except FileNotFoundError:
         return State()
+    return parse(raw, path) if raw else State("exited", error="what became of it was lost in a power failure")
 
 
 def read_state(paths: Paths, container_id: str) -> State:

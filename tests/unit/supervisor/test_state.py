@@ -94,3 +94,10 @@ def test_while_a_supervisor_lives_its_word_is_waited_for(paths: Paths, monkeypat
     thread.join()
     write_state(paths, "c", dead)
     assert read_state(paths, "c") == dead
+
+
+def test_an_empty_state_is_what_a_power_cut_leaves(paths: Paths) -> None:
+    Path(paths.container("c") + "/state.json").touch()
+    state = read_state(paths, "c")
+    assert (state.status, state.exit_code) == ("exited", None)
+    assert "power" in state.error
