@@ -15,6 +15,7 @@ from holdall.engine.names import short
 from holdall.engine.network_files import FILE_TARGETS, write_network_files
 from holdall.engine.security import SecurityOptions
 from holdall.engine.signals import parse_signal
+from holdall.errors import NotPermitted
 from holdall.oci import runtime_spec_json
 from holdall.oci.runtime_spec import Mount, Rlimit
 from holdall.runtime.bundle import DEFAULT_SHM_SIZE, Wishes, build
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 
 def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
-    """Write all files of the next start. Raises StoreCorrupt, PathNotFound, InvalidOption, Conflict."""
+    """Write all files of the next start. Raises StoreCorrupt, PathNotFound, InvalidOption, Conflict, NotPermitted."""
+    if os.geteuid():
+        raise NotPermitted("cannot start a container as an ordinary user", hint="run it as root: sudo holdall …")
     plan, attachment = attach(engine, row, config)
     folder = engine.paths.container(row.id)
     write_network_files(row, config, folder, attachment)

@@ -28,7 +28,7 @@ class Watch:
             os.close(self.fd)
             raise
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Watch:  # noqa: PYI034 (Self would import typing)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,7 +59,8 @@ def children(pid: int) -> list[int]:
 def test_output_codes_folder_and_environment(warm, tmp_path: Path) -> None:
     (tmp_path / "here").write_text("")
     pid = warm.pid
-    done = warm("run", "--rm", "--network", "none", "-e", "SEEN", "-v", ".:/w", "bb", "sh", "-c", "ls /w; echo $SEEN; exit 6",
+    script = "ls /w; echo $SEEN; exit 6"
+    done = warm("run", "--rm", "--network", "none", "-e", "SEEN", "-v", ".:/w", "bb", "sh", "-c", script,
                 cwd=tmp_path)  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (6, "here\n\n", "")
     warm.environ["SEEN"] = "yes"
