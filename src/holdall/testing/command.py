@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BUSYBOX = "/bin/busybox"
-APPLETS = ("sh", "sleep", "usleep", "echo", "cat", "true", "date", "printf", "httpd", "wget", "nc", "touch", "dd")
+APPLETS = ("sh", "sleep", "echo", "cat", "true", "date", "printf", "httpd", "nc", "touch", "dd")
 SECONDS = 60.0
 COMMAND = (sys.executable, "-c", "from holdall.cli.entry import run; run()")
 
