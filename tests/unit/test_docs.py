@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdall.cli.arguments import Parser
+from holdall.cli.main import find_command
 from holdall.cli.overview import GLOBALS
 from holdall.cli.table_of_commands import ALIASES, COMMANDS, GROUPS
 
@@ -64,6 +66,27 @@ def test_global_options_are_documented() -> None:
 def test_commands_are_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts/docs", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def tour() -> list[str]:
+    """The lines of the README that a reader is told to paste, those that call holdall."""
+    _, _, rest = (ROOT / "README.md").read_text().partition("```sh tour\n")
+    return [line for line in rest.partition("```")[0].splitlines() if line.startswith("holdall ")]
+
+
+@pytest.mark.parametrize("line", tour())
+def test_the_tour_can_be_parsed(line: str) -> None:
+    command, words = find_command(shlex.split(line)[1:])
+    module = import_module(f"holdall.cli.commands.{command}")
+    parser = Parser(command, module.HELP)
+    module.arguments(parser)
+    assert parser.read(words) is not None
+
+
+def test_the_tour_goes_all_the_way() -> None:
+    commands = [find_command(shlex.split(line)[1:])[0] for line in tour()]
+    wanted = "pack images run exec logs cp commit save load push stop rm rmi system_df doctor system_reset"
+    assert set(wanted.split()) <= set(commands)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
