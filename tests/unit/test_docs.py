@@ -85,7 +85,7 @@ def test_the_tour_can_be_parsed(line: str) -> None:
 
 def test_the_tour_goes_all_the_way() -> None:
     commands = [find_command(shlex.split(line)[1:])[0] for line in tour()]
-    wanted = "pack images run exec logs cp commit save load push stop rm rmi system_df doctor system_reset"
+    wanted = "pack images run exec logs cp commit save load push pull stop rm rmi system_df doctor system_reset"
     assert set(wanted.split()) <= set(commands)
 
 
