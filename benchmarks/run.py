@@ -7,6 +7,7 @@ of all engines end with it, and nobody else's are touched.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import signal
@@ -18,6 +19,7 @@ import measure
 import report
 from contestants import ColdHoldall, Contestant, Docker, Holdall, Podman, sweep
 
+import holdall
 from holdall.linux.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
 from holdall.testing.command import busybox_available, busybox_tar
 
@@ -34,6 +36,8 @@ def main() -> None:
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     cgroups = plain_cgroups()
+    # as pip does when it installs; a checkout under PYTHONDONTWRITEBYTECODE compiles its modules for every command
+    compileall.compile_dir(os.path.dirname(holdall.__file__), quiet=1)
     folder = tempfile.mkdtemp(prefix="hbench-", dir=options.directory)
     contestants = entrants(folder)
     opened: list[Contestant] = []
