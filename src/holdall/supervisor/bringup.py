@@ -20,7 +20,6 @@ from holdall.paths import Paths
 
 LOCK = "/supervisor.lock"
 LOG = "/supervisor.log"
-MAX_LOG_BYTES = 1 << 20
 BACKLOG = 512
 SECONDS = 20.0
 FIRST_PAUSE = 0.0005
@@ -197,12 +196,10 @@ def _wanted(name: str) -> bool:
 
 
 def _open_log(paths: Paths) -> int:
-    """The supervisor's own log, begun anew when it has grown; above 10 so that no dup2 of the spawn meets it."""
+    """The supervisor's own log (see ownlog.py); above 10 so that no dup2 of the spawn meets it."""
     path = paths.run_root + LOG
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(fd).st_size > MAX_LOG_BYTES:
-            os.ftruncate(fd, 0)
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
     finally:
         os.close(fd)

@@ -30,9 +30,13 @@ def grace() -> float:
 class Idle:
     """Ends the loop after a grace without need. `consider` is called whenever a need may have ended."""
 
-    def __init__(self, loop: Loop, path: str, busy: Callable[[], bool], accept: Callable[[], bool]) -> None:
+    def __init__(
+        self, loop: Loop, path: str, lock: tuple[str, int], busy: Callable[[], bool], accept: Callable[[], bool]
+    ) -> None:
+        """`path` is the socket's, `lock` the lock file's path and our descriptor of it; `accept` tells of newcomers."""
         self._loop = loop
         self._path = path
+        self._lock_path, self._lock = lock
         self._busy = busy
         self._accept = accept
         self._timer: Timer | None = None
@@ -46,16 +50,24 @@ class Idle:
         if not self._busy():
             self._timer = self._loop.later(self._grace, self._try)
 
+    def owned(self) -> bool:
+        """Whether the store's lock file is still the one that we hold."""
+        try:
+            return os.path.samestat(os.stat(self._lock_path), os.fstat(self._lock))
+        except FileNotFoundError:
+            return False
+
     def _try(self) -> None:
         self._timer = None
         if self._busy():
             return
-        aside = self._path + ".going"
-        try:
-            os.rename(self._path, aside)
-        except FileNotFoundError:  # somebody deleted the run folder under us
+        if not self.owned() or not os.path.exists(
+            self._path
+        ):  # somebody deleted the run folder under us, and there may be another supervisor
             self._loop.stop()
             return
+        aside = self._path + ".going"
+        os.rename(self._path, aside)
         if self._accept():
             os.rename(aside, self._path)
         else:

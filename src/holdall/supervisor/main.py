@@ -10,7 +10,7 @@ import socket
 from holdall.linux import process
 from holdall.paths import Paths
 from holdall.supervisor import adopting, ops, starting
-from holdall.supervisor.bringup import LISTENER_FD, LOCK_FD
+from holdall.supervisor.bringup import LISTENER_FD, LOCK, LOCK_FD
 from holdall.supervisor.idle import Idle
 from holdall.supervisor.loop import IN
 from holdall.supervisor.ownlog import log, log_failure
@@ -18,6 +18,7 @@ from holdall.supervisor.session import Session, peer_uid
 from holdall.supervisor.supervisor import Supervisor
 
 MAX_ACCEPTS = 64
+REST = 0.2
 
 
 def main(arguments: list[str]) -> None:
@@ -54,7 +55,8 @@ class Server:
         self._supervisor = Supervisor(paths)
         self._supervisor.begin = starting.begin
         loop = self._supervisor.loop
-        self._idle = Idle(loop, paths.socket, lambda: self._supervisor.busy, self._accept)
+        lock = (paths.run_root + LOCK, LOCK_FD)
+        self._idle = Idle(loop, paths.socket, lock, lambda: self._supervisor.busy, self._accept)
         self._supervisor.rested = self._idle.consider
         self._watch_signals()
 
@@ -68,7 +70,7 @@ class Server:
         if supervisor.containers:
             supervisor.keeper.leave()
             log("going, containers run on")
-        else:
+        elif self._idle.owned():
             supervisor.keeper.dismiss()
 
     def _ready(self, _mask: int) -> None:
@@ -82,8 +84,9 @@ class Server:
                 sock, _address = self._listener.accept()
             except BlockingIOError:
                 break
-            except OSError as err:  # EMFILE and the like: the client waits in the queue
+            except OSError as err:  # EMFILE and the like: the clients wait in the queue
                 log_failure(err)
+                self._rest()
                 break
             if peer_uid(sock) not in (os.geteuid(), 0):
                 sock.close()
@@ -93,6 +96,12 @@ class Server:
             if session.connected:
                 self._supervisor.sessions.add(session)
         return found
+
+    def _rest(self) -> None:
+        """Accept nobody for a moment."""
+        loop = self._supervisor.loop
+        loop.remove(self._listener.fileno())
+        loop.later(REST, lambda: loop.add(self._listener.fileno(), IN, self._ready))
 
     def _handle(self, session: Session, request: dict[str, object]) -> None:
         ops.handle(self._supervisor, session, request)

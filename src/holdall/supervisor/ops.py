@@ -110,7 +110,7 @@ def wait(supervisor: Supervisor, session: Session, request: Request) -> None:
         _tell_last(supervisor, session, request)
         return
     found.watchers.append(Watcher(session, request.get("tag"), [], lambda watcher: _left(found, watcher)))
-    session.reply(run=found.state.started_at)
+    session.reply(run=found.state.started_at if found.state.status in ("running", "paused") else 0)
 
 
 def _is_over(container: Container | None, request: Request) -> bool:

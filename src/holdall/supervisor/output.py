@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdall.supervisor.recorder import Recorder
 
 MAX_CHUNKS = 4
+MAX_LAST_CHUNKS = 64  # far more than a pipe holds: whoever still writes is none of the container's processes
 
 
 class Sink:
@@ -120,7 +121,7 @@ class Output:
 
     def drain(self) -> None:
         """Read what is left, the processes being gone, and close."""
-        while self.fd >= 0:
+        for _ in range(MAX_LAST_CHUNKS if self.fd >= 0 else 0):
             chunk = self._recorder.read(self.fd, self.name)
             if not chunk:
                 break

@@ -8,6 +8,7 @@ import time
 from holdall.oci import timestamp
 from holdall.supervisor import lines
 from holdall.supervisor.durable import read_bounded
+from holdall.supervisor.ownlog import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Recorder:
         try:
             self.log.append(encoded, progress)
         except OSError as err:
-            os.write(2, f"{self._id}: {len(entries)} log entries dropped: {err}\n".encode())
+            log(f"{self._id}: {len(entries)} log entries dropped: {err}")
 
     def _keep(self, stream: str, rest: bytes) -> None:
         """Hold the beginning of an entry, in memory and where a successor finds it."""

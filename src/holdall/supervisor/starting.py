@@ -18,7 +18,7 @@ from holdall.supervisor.bundles import read_filter, read_spec
 from holdall.supervisor.logfile import LogFile
 from holdall.supervisor.loop import IN
 from holdall.supervisor.output import Output
-from holdall.supervisor.ownlog import log
+from holdall.supervisor.ownlog import log, log_failure
 from holdall.supervisor.recorder import Recorder
 from holdall.supervisor.runfolder import make_run_folder
 from holdall.supervisor.state import start_ticks
@@ -45,9 +45,9 @@ def begin(supervisor: Supervisor, container: Container, done: Done) -> None:
         _spawn(supervisor, container)
     except (HoldallError, OSError) as err:
         abort(supervisor, container, err)
-    except Exception as err:
+    except Exception as err:  # noqa: BLE001  (a bug of ours must not leave a container half started)
+        log_failure(err)
         abort(supervisor, container, err)
-        raise
 
 
 def abort(supervisor: Supervisor, container: Container, err: BaseException) -> None:

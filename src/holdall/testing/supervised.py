@@ -183,6 +183,15 @@ class Streams:
         return ended.code, self.fds[self._out], self.fds[self._err]
 
 
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie that a slow init has not reaped yet."""
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return bool(file.read())
+    except OSError:
+        return False
+
+
 def titled(title: str) -> list[int]:
     """PIDs of processes whose command line is exactly `title`."""
     found = []

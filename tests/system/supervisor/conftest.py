@@ -22,8 +22,8 @@ def rootfs() -> Iterator[str]:
 
 @pytest.fixture
 def world(rootfs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A store whose supervisor goes after 0.2 s; checked for leftovers at the end."""
-    monkeypatch.setenv("HOLDALL_SUPERVISOR_GRACE", "0.2")
+    """A store whose supervisor goes after 0.05 s; checked for leftovers at the end."""
+    monkeypatch.setenv("HOLDALL_SUPERVISOR_GRACE", "0.05")
     folder = tempfile.mkdtemp(prefix="holdall-supervised-")
     world = World(folder, rootfs)
     try:

@@ -14,7 +14,7 @@ import pytest
 
 from holdall.errors import SupervisorUnavailable
 from holdall.supervisor import client
-from holdall.testing.supervised import World, eventually
+from holdall.testing.supervised import World, alive, eventually
 
 pytestmark = pytest.mark.root
 
@@ -70,7 +70,7 @@ def test_rapid_connections_while_it_goes_are_all_served(world: World, monkeypatc
 def test_it_goes_when_idle_and_leaves_no_socket(world: World) -> None:
     with world.connect() as connection:
         pid = connection.status().pid
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+    eventually(lambda: not alive(pid))
     assert not os.path.exists(world.paths.socket)
     with pytest.raises(SupervisorUnavailable):
         client.connect(world.paths, start=False)
@@ -101,7 +101,7 @@ def test_a_deleted_run_folder_does_not_keep_it(world: World) -> None:
     with world.connect() as connection:
         pid = connection.status().pid
         shutil.rmtree(world.paths.run_root)
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+    eventually(lambda: not alive(pid))
 
 
 def test_sigterm_ends_it_and_leaves_containers_running(world: World) -> None:
@@ -110,7 +110,7 @@ def test_sigterm_ends_it_and_leaves_containers_running(world: World) -> None:
         started = connection.start(key)
         pid = connection.status().pid
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+    eventually(lambda: not alive(pid))
     assert os.path.exists(f"/proc/{started.pid}")
     with world.connect() as connection:
         assert connection.status().pid != pid

@@ -14,7 +14,7 @@ import pytest
 from holdall.errors import HoldallError
 from holdall.supervisor.launch import RestartPolicy
 from holdall.supervisor.state import read_state
-from holdall.testing.supervised import Streams, World, eventually
+from holdall.testing.supervised import Streams, World, alive, eventually
 
 pytestmark = pytest.mark.root
 
@@ -31,15 +31,6 @@ def kill_all(pids: list[int]) -> None:
             except ProcessLookupError:
                 pass
     eventually(lambda: not any(alive(pid) for pid in pids))
-
-
-def alive(pid: int) -> bool:
-    """Whether it is there and no zombie that a slow init has not reaped yet."""
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return bool(file.read())
-    except OSError:
-        return False
 
 
 def kill_supervisor(world: World) -> None:

@@ -298,3 +298,28 @@ def test_the_end_of_an_earlier_container_is_not_taken_for_that_of_a_later(world:
         connection.start(second)
         assert connection.wait().code == 2
         assert connection.wait(first).code == 1
+
+
+def test_many_containers_leave_no_descriptor_and_little_memory(world: World) -> None:
+    def used() -> tuple[int, int]:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            pss = next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        return len(os.listdir(f"/proc/{pid}/fd")), pss
+
+    with world.connect() as connection:
+        pid = connection.status().pid
+        for _ in range(5):
+            connection.start(world.create("true", "x"))
+            connection.wait()
+        connection.status()
+        descriptors, memory = used()
+        for _ in range(25):
+            connection.start(world.create("true", "x"))
+            connection.wait()
+        connection.status()
+        assert used()[0] == descriptors
+        running = [world.create("sleep", "100") for _ in range(20)]
+        for key in running:
+            connection.start(key)
+        assert used()[1] - memory <= 200 * len(running), "more than 0.2 MB per container"
+        assert used()[1] <= 12_000
