@@ -10,8 +10,9 @@ import os
 from contextlib import contextmanager
 
 from holdall.engine.network_files import FILE_TARGETS
-from holdall.errors import Unsupported
-from holdall.linux.overlay import overlay
+from holdall.linux import mount as mounts
+from holdall.linux import namespaces
+from holdall.linux.overlay import overlay, overlay_at
 from holdall.record import record
 
 TYPE_CHECKING = False
@@ -78,17 +79,34 @@ def open_image(engine: Engine, diff_ids: tuple[str, ...]) -> Iterator[int]:
 
 
 def view(lowers: tuple[str, ...], upper: str = "", work: str = "") -> int:
-    """A descriptor of the layers seen as one; a single folder needs no overlay. Raises Unsupported before Linux 6.7."""
+    """A descriptor of the layers seen as one; a single folder needs no overlay. Raises OSError."""
     if not upper and len(lowers) == 1:
         return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if not lowers:
         return os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     root = overlay(lowers, upper, work)
-    if root is None:
-        raise Unsupported(
-            "this kernel cannot show a stopped container's files", hint="start it, or use Linux 6.7 or newer"
-        )
-    return root
+    return mounted_aside(lowers, upper, work) if root is None else root
+
+
+def mounted_aside(lowers: tuple[str, ...], upper: str, work: str) -> int:
+    """The same for kernels before 6.7: mounted in a mount namespace of this thread's own, which it leaves at once.
+
+    The namespace goes with the thread's return and its mounts with it, but for what the descriptor keeps. The thread's
+    working folder is its own from then on.
+    """
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    home = namespaces.open_own("mount")
+    try:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        try:
+            mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+            return overlay_at(lowers[0], lowers, upper, work)
+        finally:
+            namespaces.setns(home, namespaces.CLONE_NEWNS)
+            os.fchdir(here)
+    finally:
+        os.close(home)
+        os.close(here)
 
 
 def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:

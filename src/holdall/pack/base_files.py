@@ -24,6 +24,8 @@ def add(plan: Plan) -> None:
     plan.data("/etc/passwd", _PASSWD, _REASON)
     plan.data("/etc/group", _GROUP, _REASON)
     plan.directory("/tmp", "temporary files", 0o1777)
+    for name in ("/dev", "/proc", "/sys"):
+        plan.directory(name, "a mount point of every container")
     plan.directory("/root", "home of root", 0o755 if "/root" in plan else 0o700)
     for name in _MERGED:
         link = f"/{name}"

@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Run:
         check_image(image)
         root = tmp_path / "root"
         extract(image, root)
-        (root / "dev").mkdir()
+        (root / "dev").mkdir(exist_ok=True)
         (root / "dev/null").touch()
         env = dict(one.split("=", 1) for one in image.config.config.env)
         command = ["chroot", str(root), *image.config.config.argv, *arguments]
