@@ -14,6 +14,7 @@ KEPT = "kept"
 LIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:2048", "nproc=1024:2048"]\n'
 """What podman asks for by default is above the hard limits where CAP_SYS_RESOURCE is missing."""
 SECONDS = 300.0
+PAUSE = 0.15
 
 
 class CommandFailed(Exception):
@@ -69,8 +70,9 @@ class Contestant:
         """Start the container that runs all the time."""
         self.output(*self.run_words("none", "-d", "--name", KEPT), "sleep", "100000")
 
-    def before_round(self) -> None:
-        """Bring about the state that one measured command starts from."""
+    def settle(self) -> None:
+        """Wait for what goes on behind a command that has ended, so that it does not burden the next contestant."""
+        time.sleep(PAUSE)
 
     def processes(self) -> list[int]:
         """PIDs of the engine's own processes: those whose command line names its folder."""
@@ -121,9 +123,11 @@ class ColdHoldall(Holdall):
 
     def open(self, tar: str) -> None:
         self.output("import", tar, IMAGE)
+        self.settle()
 
-    def before_round(self) -> None:
+    def settle(self) -> None:
         wait_until(lambda: not self.processes())
+        super().settle()
 
 
 class Podman(Contestant):

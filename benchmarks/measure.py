@@ -40,10 +40,11 @@ class Crowd:
 
 def timed(contestant: Contestant, words: tuple[str, ...]) -> tuple[float, int]:
     """Milliseconds and exit code of one command, seen from outside."""
-    contestant.before_round()
     start = time.perf_counter()
     code = contestant.begin(*words).wait()
-    return (time.perf_counter() - start) * 1000, code
+    took = (time.perf_counter() - start) * 1000
+    contestant.settle()
+    return took, code
 
 
 def in_turns(contestants: list[Contestant], words_of, rounds: int) -> dict[str, Times]:
