@@ -25,6 +25,8 @@ from typing import Any
 import pytest
 
 from holdall.engine.engine import Engine
+from holdall.network.leaks import leftovers
+from holdall.network.plan import veth_name
 from holdall.store import gc
 from holdall.testing.command import CommandStore, busybox_available, busybox_tar, finish, identifiers
 from holdall.testing.supervised import eventually
@@ -36,13 +38,16 @@ pytestmark = [
 ]
 
 ROUNDS = 1000 if os.environ.get("HOLDALL_SOAK") == "1" else 200
-EVERY = 20
+EVERY = 10
 COUNTERS = 4
 LINE = re.compile(r"line (\d+) abcdefghijklmnopqrstuvwxyz")
 COUNT = (
     "trap 'exit 7' TERM; dd if=/dev/urandom of=/blob bs=1M count=4 2>/dev/null; i=0; while :; do "
     "for k in 1 2 3 4 5; do echo line $i abcdefghijklmnopqrstuvwxyz; i=$((i+1)); done; sleep 0.1; done"
 )
+RUN_FILES = {
+    "booted", "containers", "journal", "keeper.sock", "supervisor.lock", "supervisor.log", "supervisor.sock"
+}  # fmt: skip
 DEBRIS = re.compile(
     r"\d+ things left by a crash, \d+ bytes: (container folder|partial download|trash|blob|layer|address|, )+"
     r"|index\.json is out of date"
@@ -102,7 +107,8 @@ class Rounds:
     # one method per kind of round
 
     def cut_run_detached(self) -> None:
-        out, _ = self.cut("run", "-d", "--label", self.tag(), "bb", "sh", "-c", COUNT)
+        port = ("-p", "127.0.0.1::80")
+        out, _ = self.cut("run", "-d", *port, "--label", self.tag(), "bb", "sh", "-c", COUNT)
         for found in identifiers(out):
             self.sure.add(found)
             self.codes[found] = set()
@@ -319,11 +325,13 @@ def _clean(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
         list(engine.system.mend())
         bad = [one for one in engine.system.doctor() if one.subject in ("store", "leak") and one.level != "ok"]
         assert bad == []
+        plan = engine.networks.plan()
     running = store.run("ps", "-q", "--no-trunc").split()
+    addresses = [json.loads(store.run("inspect", key))[0]["NetworkSettings"]["IPAddress"] for key in running]
+    assert leftovers(plan.table, plan.bridge, {veth_name(plan.table, key) for key in running}, addresses) == []
     assert set(running) == set(rounds.running())
     assert store.debris(running) == []
     assert os.listdir(store.paths.ingest) == []
     assert set(os.listdir(store.paths.containers)) == set(store.run("ps", "-aq", "--no-trunc").split())
     assert set(os.listdir(store.paths.run_root + "/containers")) == set(running)
-    expected = {f"hd{store.paths.key[:4]}{key[:9]}" for key in running} | {f"hd-{store.paths.key}"}
-    assert set(store.links()) == expected
+    assert {name for name in os.listdir(store.paths.run_root) if not name.startswith("warm-")} <= RUN_FILES
