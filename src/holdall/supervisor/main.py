@@ -72,6 +72,7 @@ class Server:
             log("going, containers run on")
         elif self._idle.owned():
             supervisor.keeper.dismiss()
+            supervisor.surroundings.clear()
 
     def _ready(self, _mask: int) -> None:
         self._accept()

@@ -33,6 +33,7 @@ class Surroundings:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._ensured: set[NetworkPlan] = set()
+        self._parents: set[str] = set()
 
     def _group(self, launch: Launch) -> Any:
         parent, _, name = launch.cgroup.rpartition("/")
@@ -42,10 +43,19 @@ class Surroundings:
         """Make the cgroup with its limits; the files by which the child enters it. Raises Unsupported, OSError."""
         parent, _, name = launch.cgroup.rpartition("/")
         group = cgroups.driver().create(parent, name)
+        self._parents.add(parent)
         if launch.resources:
             for warning in group.apply(cgroup_spec.parse(launch.resources)):
                 log(f"{launch.id}: {warning}")
         return group.attach_files
+
+    def clear(self) -> None:
+        """Remove the cgroups above those of containers, where they are empty."""
+        for parent in self._parents:
+            try:
+                cgroups.driver().remove_parent(parent)
+            except OSError as err:
+                log(f"cannot remove the cgroup {parent}: {os.strerror(err.errno or 0)}")
 
     def cgroup_procs(self, launch: Launch) -> tuple[str, ...]:
         """The files by which another process enters the cgroup."""
@@ -71,6 +81,7 @@ class Surroundings:
 
     def remove_cgroup(self, launch: Launch) -> bool:
         """Remove the cgroup; False while processes in it are still dying. Never waits."""
+        self._parents.add(launch.cgroup.rpartition("/")[0])
         group = self._group(launch)
         try:
             group.remove(timeout=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,7 +43,6 @@ def leftovers(world: World) -> list[str]:
         for path in run.rglob("*")
         if path.name not in ("journal", "supervisor.log", "supervisor.lock", "booted", "containers")
     ]
-    for name in os.listdir("/sys/fs/cgroup"):
-        cgroup = Path("/sys/fs/cgroup", name, world.paths.cgroup)
-        found += [str(path) for path in cgroup.glob("*/") if path.is_dir()]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{world.paths.cgroup}")]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(world.paths.cgroup)]
     return found
