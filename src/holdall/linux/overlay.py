@@ -26,25 +26,48 @@ def overlay(lowers: tuple[str, ...], upper: str, work: str, *, volatile: bool = 
     held: list[int] = []
     fd = mount.fsopen("overlay")
     try:
-        mount.fsconfig(fd, "source", "overlay")
-        for number, lower in enumerate(lowers):
-            try:
-                mount.fsconfig(fd, "lowerdir+", _short(lower, held, MAX_STRING))
-            except OSError as err:
-                if number or err.errno != errno.EINVAL:
-                    raise
-                return None
-        if upper:
-            mount.fsconfig(fd, "upperdir", _short(upper, held, MAX_STRING))
-            mount.fsconfig(fd, "workdir", _short(work, held, MAX_STRING))
-            if volatile:
-                mount.fsconfig(fd, "volatile")
-        for key, value in _OPTIONS:
-            mount.fsconfig(fd, key, value)
-        return mount.fsmount(fd)
+        return _configured(fd, lowers, upper, work, held, volatile=volatile)
+    except OSError as err:
+        if err.errno == errno.EINVAL and not _knows_layers():
+            return None
+        raise
     finally:
         for number in held:
             os.close(number)
+        os.close(fd)
+
+
+def _configured(fd: int, lowers: tuple[str, ...], upper: str, work: str, held: list[int], *, volatile: bool) -> int:
+    mount.fsconfig(fd, "source", "overlay")
+    for lower in lowers:
+        mount.fsconfig(fd, "lowerdir+", _short(lower, held, MAX_STRING))
+    if upper:
+        mount.fsconfig(fd, "upperdir", _short(upper, held, MAX_STRING))
+        mount.fsconfig(fd, "workdir", _short(work, held, MAX_STRING))
+        if volatile:
+            mount.fsconfig(fd, "volatile")
+    for key, value in _OPTIONS:
+        mount.fsconfig(fd, key, value)
+    return mount.fsmount(fd)
+
+
+def _knows_layers() -> bool:
+    """Whether this kernel has `lowerdir+`: 6.5 and 6.6 refuse it by its name.
+
+    Before 6.5 fsconfig(2) takes any option down unread, and fails at the end; an option no kernel has tells.
+    """
+    fd = mount.fsopen("overlay")
+    try:
+        mount.fsconfig(fd, "lowerdir+", "/")
+    except OSError as err:
+        return err.errno != errno.EINVAL
+    else:
+        try:
+            mount.fsconfig(fd, "holdall")
+        except OSError:
+            return True
+        return False
+    finally:
         os.close(fd)
 
 

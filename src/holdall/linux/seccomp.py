@@ -11,6 +11,7 @@ import errno
 import os
 import struct
 
+from holdall.checksum import sha256
 from holdall.errors import Unsupported
 from holdall.linux.libc import check, libc, syscall
 
@@ -33,15 +34,11 @@ def cache_name(
     profile: bytes | None, capabilities: Collection[str], release: str | None = None, machine: str | None = None
 ) -> str:
     """File name (hex, without folder or suffix) for what `compile_filter` makes of the same arguments."""
-    import hashlib
-
     system = os.uname()
     kernel = (release or system.release).split("-")[0].split(".")[:2]
     names = sorted({name.upper().removeprefix("CAP_") for name in capabilities})
     head = "\0".join([str(COMPILER), ".".join(kernel), machine or system.machine, *names])
-    digest = hashlib.sha256(head.encode())
-    digest.update(b"\0default" if profile is None else b"\0profile\0" + profile)
-    return digest.hexdigest()
+    return sha256(head.encode() + (b"\0default" if profile is None else b"\0profile\0" + profile))
 
 
 def compile_filter(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from holdall.checksum import SMALL, sha256
 from holdall.errors import InvalidDigest
 from holdall.record import record
 
@@ -35,6 +36,8 @@ class Digest:
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview, algorithm: str = "sha256") -> Digest:
         """The digest of `data`."""
+        if algorithm == "sha256" and len(data) <= SMALL:
+            return cls(algorithm, sha256(data))
         import hashlib
 
         return cls(algorithm, hashlib.new(algorithm, data, usedforsecurity=False).hexdigest())

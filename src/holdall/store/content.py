@@ -73,11 +73,10 @@ class ContentStore:
                 data = stream.read()
         except FileNotFoundError as error:
             raise _missing(digest) from error
-        hasher = digest.hasher()
-        hasher.update(data)
-        if hasher.hexdigest() != digest.encoded:
+        found = digest.of(data, digest.algorithm)
+        if found != digest:
             raise StoreCorrupt(
-                f'blob "{digest}" is damaged: its digest is "{digest.algorithm}:{hasher.hexdigest()}"',
+                f'blob "{digest}" is damaged: its digest is "{found}"',
                 hint="remove the image and pull it again",
             )
         return data
