@@ -133,6 +133,11 @@ def _connect(supervisor: Supervisor, container: Container) -> None:
     surroundings = supervisor.surroundings
     container.reservations, ports = surroundings.reserve_ports(container.launch)
     address = surroundings.attach_network(container.launch, ports, process.netns_fd)
+    if surroundings.remade:
+        surroundings.remade = False
+        for other in supervisor.containers.values():
+            if other is not container and other.state.alive:
+                surroundings.publish_again(other.launch, other.state.ports)
     process.close_netns()
     container.set(ports=ports, address=address)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from typing import Any
 
-    from holdall.network.plan import NetworkPlan, PortBinding
+    from holdall.network.plan import PortBinding
     from holdall.paths import Paths
     from holdall.supervisor.launch import Launch
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 
 class Surroundings:
-    """Executes the plans in a `Launch`. Remembers which networks it has seen to."""
+    """Executes the plans in a `Launch`."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._ensured: set[NetworkPlan] = set()
+        self.remade = False
+        """Whether the rules have been made anew: containers that run already want `publish_again`."""
         self._parents: set[str] = set()
 
     def _group(self, launch: Launch) -> Any:
@@ -117,11 +118,18 @@ class Surroundings:
             raise StoreCorrupt(f"container {launch.id} has an attachment but no network namespace of its own")
         from holdall.network import bridge, veth
 
-        if launch.plan not in self._ensured:
-            bridge.ensure(launch.plan)
-            self._ensured.add(launch.plan)
+        # each time, a third of a millisecond: others flush rule sets and delete bridges while we run
+        self.remade |= bridge.ensure(launch.plan)
         veth.attach(replace(launch.attachment, ports=_bindings(ports)), netns_fd)
         return launch.attachment.address
+
+    def publish_again(self, launch: Launch, ports: Ports) -> None:
+        """Publish a running container's ports in rules that had to be made anew."""
+        if launch.attachment is not None and ports:
+            from holdall.linux import nftables
+            from holdall.network import published
+
+            published.publish(nftables.shared(), replace(launch.attachment, ports=_bindings(ports)))
 
     def detach_network(self, launch: Launch, ports: Ports, *, dying: bool) -> None:
         """Take the container off its network; harmless when it is off.

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from holdall.paths import store_key
+
 pytestmark = pytest.mark.root
 
 
@@ -241,6 +243,24 @@ def test_published_tcp_port(cli, name) -> None:
     assert busy.returncode == 125
     assert str(port) in busy.stderr
     assert "hint:" in busy.stderr
+
+
+def test_ports_come_back_after_somebody_flushed_the_rules(cli, name) -> None:
+    port = free_port()
+    cli.ok("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:80", "bb", "httpd", "-f", "-p", "80", "-h", "/etc")
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/passwd", timeout=1) as answer:
+                return bool(answer.read())
+        except OSError:
+            return False
+
+    until(answers)
+    subprocess.run(["nft", "delete", "table", "ip", f"holdall-{store_key(str(cli.root))}"], check=True)
+    assert not answers()
+    cli.ok("run", "--rm", "bb", "true")
+    until(answers)
 
 
 def test_signals_reach_the_process(cli, name) -> None:
