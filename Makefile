@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/sh
 
-.PHONY: help venv demo test check unit bench soak wheel clean
+.PHONY: help venv demo test check unit bench soak guest wheel clean
 
 help:           ## show this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
@@ -42,6 +42,10 @@ soak: venv      ## the same rounds of kills and fuzzing, long
 	HOLDALL_SOAK=1 $(BIN)/pytest -q -m soak --timeout 7200 tests
 	HOLDALL_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/fuzz
 
+guest: venv     ## Debian 12's own kernel (6.1, control groups version 2) in a virtual machine; slow
+	sh scripts/debian guest
+	sh scripts/guest
+
 bench: venv     ## compare with docker and podman on this machine; prints the table of docs/benchmarks.md
 	sh scripts/debian peers
 	$(BIN)/python benchmarks/run.py
@@ -50,4 +54,4 @@ wheel: venv     ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
 
 clean:          ## remove what the other targets made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .guest dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
