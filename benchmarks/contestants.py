@@ -89,7 +89,7 @@ class Contestant:
 class Holdall(Contestant):
     """A store with a running container: its supervisor is up. With `warm` the command line's warm process is too."""
 
-    def __init__(self, folder: str, *, name: str, warm: bool, grace: str = "30") -> None:
+    def __init__(self, folder: str, *, name: str, warm: bool, grace: str = "5") -> None:
         super().__init__(folder)
         self.name = name
         self.warm = warm
