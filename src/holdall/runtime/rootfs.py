@@ -144,15 +144,21 @@ class Builder:
         place = places.find(self.root, path)
         if place is None:
             return
-        if stat.S_ISDIR(os.fstat(place).st_mode):
-            if self._empty < 0:
-                self._empty = mount.new_filesystem("tmpfs", mount.ATTR_RDONLY)
-            cover = mount.open_tree("", dirfd=self._empty)
-        else:
-            cover = mount.open_tree("", dirfd=self._null)
+        cover = self._cover(directory=stat.S_ISDIR(os.fstat(place).st_mode))
         mount.move_mount(cover, place)
-        os.close(cover)
+        if cover != self._empty:
+            os.close(cover)
         os.close(place)
+
+    def _cover(self, *, directory: bool) -> int:
+        """A detached mount of nothing. The first empty folder is attached itself: before 6.15 only copies of attached
+        mounts can be made."""
+        if not directory:
+            return mount.open_tree("", dirfd=self._null)
+        if self._empty >= 0:
+            return mount.open_tree("", dirfd=self._empty)
+        self._empty = mount.new_filesystem("tmpfs", mount.ATTR_RDONLY)
+        return self._empty
 
     def _read_only(self, step: plan.ReadOnly) -> None:
         place = places.find(self.root, step.path)
