@@ -93,7 +93,7 @@ def _namespaces(_engine: Engine) -> Iterator[Finding]:
 
 def _overlay(engine: Engine) -> Iterator[Finding]:
     """Really makes an overlay (never attached to the mount table), in a folder of the store."""
-    from holdall.linux.overlay import overlay
+    from holdall.engine.rootfs import view
     from holdall.store.trees import remove_tree
 
     engine.database()
@@ -101,9 +101,7 @@ def _overlay(engine: Engine) -> Iterator[Finding]:
     try:
         for name in ("", "/lower", "/below", "/upper", "/work"):
             os.mkdir(base + name)
-        root = overlay((base + "/lower", base + "/below"), base + "/upper", base + "/work")
-        if root is not None:
-            os.close(root)
+        os.close(view((base + "/lower", base + "/below"), base + "/upper", base + "/work"))
         yield Finding("ok", "storage", f"overlay on {engine.paths.root}")
     except OSError as err:
         yield Finding(
