@@ -124,7 +124,7 @@ def call(command: str, argv: list[str], state: State) -> int:
     if options is None:
         return 0
     code: int = module.main(state, options)
-    if command in LEAVE_RUNNING:
+    if command in LEAVE_RUNNING and getattr(options, "detach", True):
         from holdall.cli.warm import keep_warm
 
         keep_warm(state.paths)

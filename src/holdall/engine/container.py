@@ -301,9 +301,7 @@ class Container:
 
     def connect(self) -> Connection:
         """A connection to the store's supervisor, which is brought up for it (internal)."""
-        from holdall.supervisor.client import connect
-
-        return connect(self._engine.paths)
+        return self._engine.connect()
 
     def _running_connection(self) -> Connection | None:
         """A connection when there is anything to talk about; a crashed supervisor is brought back for it."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdall.engine.system import System
     from holdall.engine.volumes import Volumes
     from holdall.store.database import Database
+    from holdall.supervisor.client import Connection
 
 
 class Engine:
@@ -31,6 +32,7 @@ class Engine:
         self.paths = Paths.choose(os.fspath(root) if root else None, os.fspath(run_root) if run_root else None)
         self._database: Database | None = None
         self._durable: Database | None = None
+        self._early: list[Connection] = []
 
     @property
     def containers(self) -> Containers:
@@ -86,8 +88,20 @@ class Engine:
             self._database = open_database(self.paths)
         return self._database
 
+    def connect(self) -> Connection:
+        """A connection to the store's supervisor, which is brought up for it: the one asked for early, or a new one."""
+        from holdall.supervisor.client import connect
+
+        return self._early.pop() if self._early else connect(self.paths)
+
+    def connect_early(self) -> None:
+        """Say that a container is about to start: a supervisor that must be brought up comes up meanwhile."""
+        self._early.append(self.connect())
+
     def close(self) -> None:
         """Release the database. The engine opens it again when it is used again."""
+        while self._early:
+            self._early.pop().close()
         for database in (self._database, self._durable):
             if database is not None:
                 database.close()

@@ -40,6 +40,8 @@ def main(state: State, options: Namespace) -> int:
     asked = replace(asked, stdin_once=options.interactive and not options.detach)
     if options.tty and not options.detach and "STDIN" in streams and options.interactive and not os.isatty(0):
         raise InvalidOption("the input device is not a TTY", hint="leave out -t when input comes from a pipe or file")
+    if not os.geteuid():
+        state.engine.connect_early()
     container = state.engine.containers.create(asked, reporter=state.progress(quiet=options.quiet))
     container_options.write_cidfile(options.cidfile, container.id)
     if options.detach:
