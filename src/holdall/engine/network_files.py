@@ -30,7 +30,7 @@ def write_network_files(row: ContainerRow, config: StoredConfig, folder: str, at
         # in place where it is unchanged: most starts write nothing
         path = f"{folder}/etc/{name}"
         if read_text(path) != text:
-            write_atomic(path, text.encode(), durable=False, mode=0o644)
+            write_atomic(path, text.encode(), durable=False, mode=0o644, shared=True)
 
 
 def hosts(config: StoredConfig, hostname: str, attachment: Attachment | None) -> str:

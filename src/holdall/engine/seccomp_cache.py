@@ -27,7 +27,7 @@ def compiled(paths: Paths, profile: str, capabilities: Collection[str]) -> str:
     path = f"{folder}/{seccomp.cache_name(raw, capabilities)}.bpf"
     if not os.path.exists(path):
         os.makedirs(folder, 0o700, exist_ok=True)
-        write_atomic(path, seccomp.compile_filter(raw, capabilities), durable=True)
+        write_atomic(path, seccomp.compile_filter(raw, capabilities), durable=True, shared=True)
     return path
 
 

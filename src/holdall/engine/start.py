@@ -43,7 +43,7 @@ def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     security = SecurityOptions.parse(config.options.security_opt)
     spec = make_spec(row, config, folder, security)
     seccomp = seccomp_filter(engine, config.options, security, spec)
-    write_atomic(folder + "/config.json", runtime_spec_json.serialise(spec), durable=False)
+    write_atomic(folder + "/config.json", runtime_spec_json.serialise(spec), durable=False, shared=True)
     write_launch(engine, make_launch(engine, row, config, plan, attachment, seccomp))
 
 
@@ -56,7 +56,7 @@ def rewrite(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
 def write_launch(engine: Engine, launch: launches.Launch) -> None:
     """Put launch.json into the container's folder."""
     raw = json.dumps(launches.to_json(launch), separators=(",", ":")).encode()
-    write_atomic(launches.launch_path(engine.paths, launch.id), raw, durable=False)
+    write_atomic(launches.launch_path(engine.paths, launch.id), raw, durable=False, shared=True)
 
 
 def attach(engine: Engine, row: ContainerRow, config: StoredConfig) -> tuple[NetworkPlan | None, Attachment | None]:
