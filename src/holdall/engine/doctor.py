@@ -62,9 +62,7 @@ def _kernel(_engine: Engine) -> Iterator[Finding]:
     else:
         yield Finding("ok", "kernel", release)
     if version < (6, 15):
-        yield Finding(
-            "warn", "kernel", "exit codes of containers that end while no supervisor runs stay unknown (6.15)"
-        )
+        yield Finding("warn", "kernel", "exit codes of containers that outlive their supervisor stay unknown (6.15)")
 
 
 def _user(_engine: Engine) -> Iterator[Finding]:

@@ -13,8 +13,9 @@ AT_FDCWD = -100
 def write_atomic(path: str, data: bytes, *, durable: bool, mode: int = 0o600, shared: bool = False) -> None:
     """Replace `path` by `data`. With `durable` it also survives a power cut, without it only the death of processes.
 
-    `shared` is for a path that several processes may write at once; else there is one writer. Without `durable` the names are exchanged: ext4 starts writing the data of a file that
-    is renamed over another, which takes 1 to 5 ms instead of 0.1; after a power cut the file may be empty.
+    `shared` is for a path that several processes may write at once; else there is one writer.
+    Without `durable` the names are exchanged: ext4 starts writing the data of a file that is renamed over another,
+    which takes 1 to 5 ms instead of 0.1; after a power cut the file may be empty.
     """
     temporary = f"{path}.{os.urandom(6).hex()}.tmp" if shared else path + ".tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
