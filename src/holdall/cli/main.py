@@ -53,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
         )
         return call(command, rest, state)
     except HoldallError as err:
+        if state is not None and state.debug:
+            _print_traceback()
         return report(err, command)
     except KeyboardInterrupt:
         return 130
@@ -62,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         from holdall.cli.failures import from_os_error
 
         if state is not None and state.debug:
-            raise
+            _print_traceback()
         return report(from_os_error(err), command)
 
 
@@ -142,6 +144,12 @@ def show_help(words: list[str]) -> int:
     return 0
 
 
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
 def report(err: HoldallError, command: str) -> int:
     """Print an error with its hint and return the exit code."""
     sys.stdout.flush()
@@ -149,6 +157,5 @@ def report(err: HoldallError, command: str) -> int:
     sys.stderr.write(f"{name}: {err.message}\n")
     if err.hint:
         sys.stderr.write(f"hint: {err.hint}\n")
-    if command in ("run", "create", "start", "exec") and err.exit_code == 1 and command != "start":
-        return 125 if command != "exec" else 1
-    return err.exit_code
+    # Docker's word for "it was not the command that failed"
+    return 125 if command in ("run", "create") and err.exit_code == 1 else err.exit_code

@@ -34,6 +34,8 @@ class State:
             from holdall.engine.engine import Engine
 
             self._engine = Engine(self.paths.root, self.paths.run_root)
+            if self.debug:
+                self._engine.explain = self.note
         return self._engine
 
     @property

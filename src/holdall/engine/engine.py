@@ -8,6 +8,8 @@ from holdall.paths import Paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdall.engine.containers import Containers
     from holdall.engine.images import Images
     from holdall.engine.networks import Networks
@@ -33,6 +35,8 @@ class Engine:
         self._database: Database | None = None
         self._durable: Database | None = None
         self._early: list[Connection] = []
+        self.explain: Callable[[str], None] | None = None
+        """Called with one line for each decision before it is carried out; None for silence."""
 
     @property
     def containers(self) -> Containers:

@@ -44,7 +44,28 @@ def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     spec = make_spec(row, config, folder, security)
     seccomp = seccomp_filter(engine, config.options, security, spec)
     write_atomic(folder + "/config.json", runtime_spec_json.serialise(spec), durable=False, shared=True)
-    write_launch(engine, make_launch(engine, row, config, plan, attachment, seccomp))
+    launch = make_launch(engine, row, config, plan, attachment, seccomp)
+    write_launch(engine, launch)
+    if engine.explain is not None:
+        for line in describe(spec, launch):
+            engine.explain(line)
+
+
+def describe(spec: RuntimeSpec, launch: launches.Launch) -> list[str]:
+    """What will be done, one line for each decision: what `--debug` prints."""
+    root = launch.rootfs
+    layers = f"{len(root.lowers)} layers under {root.upper}" if isinstance(root, Overlay) else root.path
+    lines = [
+        f"process: {' '.join(spec.process.args)} in {spec.process.cwd} as {launch.user or 'root'}",
+        f"root: {layers}" + (", read-only" if spec.root_readonly else ""),
+        *[f"mount: {m.type or 'bind'} {m.source} at {m.destination} ({','.join(m.options)})" for m in spec.mounts],
+        f"namespaces: {' '.join(n.type for n in spec.namespaces)}",
+        f"capabilities: {' '.join(spec.process.capabilities.bounding) if spec.process.capabilities else 'none'}",
+        f"seccomp: {launch.seccomp or 'none'}",
+        f"cgroup: {launch.cgroup}",
+    ]
+    lines += [value.describe() for value in (launch.plan, launch.attachment) if value is not None]
+    return lines
 
 
 def rewrite(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:

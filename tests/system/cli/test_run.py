@@ -215,6 +215,21 @@ def test_env_file_and_labels(cli, name, tmp_path: Path) -> None:
     )
 
 
+def test_debug_tells_the_plan_before_it_is_done(cli) -> None:
+    done = cli("--debug", "run", "--rm", "--read-only", "bb", "echo", "out")
+    assert done.stdout == "out\n"
+    for text in (
+        "process: echo out in / as root",
+        "read-only",
+        "at /proc",
+        "seccomp: /",
+        "cgroup: holdall-",
+        "network bridge:",
+    ):
+        assert text in done.stderr
+    assert "Traceback" in cli("--debug", "run", "--pull", "never", "nosuch").stderr
+
+
 def test_cidfile(cli, tmp_path: Path) -> None:
     path = tmp_path / "cid"
     cli.ok("run", "--rm", "--network", "none", "--cidfile", str(path), "bb", "true")
