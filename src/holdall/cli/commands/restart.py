@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from holdall.cli.each import for_each
+from holdall.cli.commands.stop import arguments, end_each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from holdall.cli.arguments import Parser
     from holdall.cli.state import State
+
+__all__ = ["HELP", "arguments", "main"]
 
 HELP = "Stop containers and start them again."
 
 
-def arguments(parser: Parser) -> None:
-    """Options of the command."""
-    parser.value("--time", "-t", help="seconds to wait before SIGKILL (-1: for ever)", type=int, metavar="SECONDS")
-    parser.value("--timeout", help="the same as --time", type=int, metavar="SECONDS")
-    parser.value("--signal", "-s", help="signal to send instead of the container's stop signal")
-    parser.word("containers", help="names or IDs", nargs="+", metavar="CONTAINER")
-
-
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
-    timeout = options.time if options.timeout is None else options.timeout
-
-    def act(word: str) -> None:
-        state.engine.containers.get(word).restart(timeout=timeout, signal=options.signal)
-
-    return for_each(state, options.containers, act)
+    return end_each(state, options, "restart")

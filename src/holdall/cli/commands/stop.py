@@ -24,9 +24,14 @@ def arguments(parser: Parser) -> None:
 
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
+    return end_each(state, options, "stop")
+
+
+def end_each(state: State, options: Namespace, verb: str) -> int:
+    """Call `stop` or `restart` of each container with the command's timeout and signal."""
     timeout = options.time if options.timeout is None else options.timeout
 
     def act(word: str) -> None:
-        state.engine.containers.get(word).stop(timeout=timeout, signal=options.signal)
+        getattr(state.engine.containers.get(word), verb)(timeout=timeout, signal=options.signal)
 
     return for_each(state, options.containers, act)
