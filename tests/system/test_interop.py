@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from holdall.testing.command import CommandStore
+from holdall.testing.docker_daemon import DockerDaemon
 from holdall.testing.docker_registry import DockerRegistry
 from holdall.testing.trees import Facts, differences, survey
 
@@ -198,6 +199,29 @@ def test_podman_runs_what_we_save_and_we_load_what_it_saves(
     podman("podman", "save", "-q", "--format", form, "-o", back, FULL)
     other.run("load", "-q", "-i", back)
     assert differences(expected, survey(layer_of(other))) == []
+
+
+@pytest.mark.parametrize("saved", ["docker-archive"], indirect=True)
+def test_docker_runs_what_we_save_and_gives_it_back(
+    saved: tuple[str, str], dockerd: DockerDaemon, registry_v2: DockerRegistry, other: CommandStore,
+    expected: dict[str, Facts],
+) -> None:  # fmt: skip
+    dockerd.run("load", "-q", "-i", saved[1])
+    pushed = f"{registry_v2.host}/interop/from-docker:1"
+    try:
+        done = dockerd.run("run", "--rm", "--network", "none", NAME, "python3", "-c", "print(6 * 7)")
+        assert done.stdout == "42\n"
+        back = other.folder + "/docker.tar"
+        dockerd.run("save", "-o", back, NAME)
+        other.run("load", "-q", "-i", back)
+        assert differences(expected, survey(layer_of(other))) == []
+        assert other.run("run", "--rm", "--network", "none", NAME, "python3", "-c", "print(7 * 6)").strip() == "42"
+        dockerd.run("tag", NAME, pushed)
+        dockerd.run("push", pushed)
+        other.run("pull", "-q", pushed)
+        assert differences(expected, survey(layer_of(other, pushed))) == []
+    finally:
+        dockerd.run("rmi", "-f", NAME, pushed, check=False)
 
 
 @pytest.mark.parametrize("saved", ["oci-archive"], indirect=True)

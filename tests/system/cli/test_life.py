@@ -9,8 +9,10 @@ import re
 import select
 import struct
 import subprocess
+import tempfile
 import termios
 import time
+from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
 
@@ -275,6 +277,33 @@ def test_a_full_disk_is_told_and_leaves_nothing(cli, tmp_path: Path) -> None:
         assert cli.ok("--root", str(small), "--run-root", str(tmp_path / "run"), "images", "-q") == ""
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that an ordinary user owns and reaches, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="holdall-user-") as path:
+        os.chown(path, 65534, 65534)
+        yield Path(path)
+
+
+def test_an_ordinary_user_is_told_to_be_root(cli, home: Path) -> None:
+    words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *cli.argv()]
+    archive = home / "busybox.tar"
+    archive.write_bytes((cli.root.parent / "busybox.tar").read_bytes())
+    archive.chmod(0o644)
+    environ = dict(cli.environ, HOLDALL_ROOT=f"{home}/root", HOLDALL_RUN_ROOT=f"{home}/run", HOME=str(home))
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, *more], env=environ, capture_output=True, text=True, cwd="/")
+
+    if call("version").returncode:
+        pytest.skip("this checkout cannot be read by other users")
+    assert call("import", str(archive), "bb").returncode == 0
+    done = call("run", "--rm", "bb", "true")
+    assert done.returncode == 125
+    assert "ordinary user" in done.stderr
+    assert "hint: run it as root" in done.stderr
 
 
 def test_stores_do_not_see_each_other(cli, name, tmp_path: Path) -> None:
