@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 1 << 20
 FILE_TARGETS = ("/etc/resolv.conf", "/etc/hostname", "/etc/hosts")
+HOSTS = "/etc/hosts"
 RESOLV = "/etc/resolv.conf"
 SYSTEMD_RESOLV = "/run/systemd/resolve/resolv.conf"
 
@@ -29,16 +30,16 @@ def write_network_files(row: ContainerRow, config: StoredConfig, folder: str, at
     ):
         # in place where it is unchanged: most starts write nothing
         path = f"{folder}/etc/{name}"
-        if read_text(path) != text:
+        if not text or read_text(path) != text:
             write_atomic(path, text.encode(), durable=False, mode=0o644, shared=True)
 
 
 def hosts(config: StoredConfig, hostname: str, attachment: Attachment | None) -> str:
-    """etc/hosts: the host's own with the host's network, else ours with the container's address and names."""
+    """etc/hosts: the host's own, if it has one, with the host's network, else ours with the container's address and names."""
     options = config.options
     extra = tuple([files.parse_add_host(text) for text in options.add_hosts])
     if options.network == "host":
-        return read_text("/etc/hosts") + "".join([f"{entry.address}\t{entry.name}\n" for entry in extra])
+        return (read_text(HOSTS) or files.hosts("", (), ())) + "".join([f"{entry.address}\t{entry.name}\n" for entry in extra])
     names = (f"{hostname}.{options.domainname}", hostname) if options.domainname else (hostname,)
     if attachment is None:
         return files.hosts("", (), extra)
