@@ -35,11 +35,12 @@ def write_network_files(row: ContainerRow, config: StoredConfig, folder: str, at
 
 
 def hosts(config: StoredConfig, hostname: str, attachment: Attachment | None) -> str:
-    """etc/hosts: the host's own, if it has one, with the host's network, else ours with the container's address and names."""
+    """etc/hosts: the host's own, if any, with the host's network, else ours with the container's address and names."""
     options = config.options
     extra = tuple([files.parse_add_host(text) for text in options.add_hosts])
     if options.network == "host":
-        return (read_text(HOSTS) or files.hosts("", (), ())) + "".join([f"{entry.address}\t{entry.name}\n" for entry in extra])
+        own = read_text(HOSTS) or files.hosts()
+        return own + "".join([f"{entry.address}\t{entry.name}\n" for entry in extra])
     names = (f"{hostname}.{options.domainname}", hostname) if options.domainname else (hostname,)
     if attachment is None:
         return files.hosts("", (), extra)
