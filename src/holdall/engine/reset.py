@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from holdall.errors import HoldallError
 
@@ -10,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.engine.engine import Engine
 
+PATIENCE = 5.0
+PAUSE = 0.05
 FOLDERS = ("containers", "layers", "blobs", "volumes", "ingest", "cache")
 FILES = ("index.json", "oci-layout", "holdall.db-wal", "holdall.db-shm", "holdall.db")
 
@@ -26,7 +29,10 @@ def reset(engine: Engine) -> None:
 
         bridge.remove(engine.networks.plan())
     try:
-        cgroups.driver().remove_parent(engine.paths.cgroup)
+        # the last processes may still be dying, and their groups with them
+        end = time.monotonic() + PATIENCE
+        while not cgroups.driver().remove_parent(engine.paths.cgroup) and time.monotonic() < end:
+            time.sleep(PAUSE)
     except HoldallError:
         # no cgroups on this host: then there is none of ours either
         pass

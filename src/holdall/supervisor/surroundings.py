@@ -51,8 +51,8 @@ class Surroundings:
         return group.attach_files
 
     def clear(self) -> None:
-        """Remove the cgroups above those of containers, where they are empty."""
-        for parent in self._parents:
+        """Remove the cgroups above those of containers, where they are empty: also those of adopted containers."""
+        for parent in sorted({*self._parents, self._paths.cgroup}):
             try:
                 cgroups.driver().remove_parent(parent)
             except OSError as err:
