@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdall.engine.containers import Containers
     from holdall.store.volumes import Volume
     from holdall.store.volumes import Volumes as VolumeStore
+    from holdall.supervisor.state import State
 
 CONTAINER = (
     "ancestor", "before", "exited", "expose", "id", "label", "name", "network", "publish", "since", "status", "volume",
@@ -90,7 +91,7 @@ class ContainerFilter:
             "name": lambda v: (
                 re.search(v, container.name) is not None or re.search(v, "/" + container.name) is not None
             ),
-            "status": lambda v: display_status(container) == v,
+            "status": lambda v: display_status(container.state) == v,
             "exited": lambda v: container.state.status == "exited" and str(container.state.exit_code) == v,
             "volume": lambda v: any(v in (m.name, m.target, m.source) for m in container.config.mounts),
             "network": lambda v: container.config.options.network == v,
@@ -111,10 +112,9 @@ class ContainerFilter:
         return all(container.created < t for t in self._before) and all(container.created > t for t in self._since)
 
 
-def display_status(container: Container) -> str:
+def display_status(state: State) -> str:
     """Docker's word for a container's state: one that is starting counts as running."""
-    status = container.state.status
-    return "running" if status == "starting" else status
+    return "running" if state.status == "starting" else state.status
 
 
 def _port(text: str) -> str:

@@ -26,7 +26,7 @@ def container_json(engine: Engine, container: Container, *, size: bool) -> dict[
         "Created": rfc3339(container.created),
         "Path": args[0],
         "Args": list(args[1:]),
-        "State": state_json(container, state),
+        "State": state_json(state),
         "Image": container.image_id,
         "ResolvConfPath": f"{container.folder}/etc/resolv.conf",
         "HostnamePath": f"{container.folder}/etc/hostname",
@@ -55,12 +55,12 @@ def container_json(engine: Engine, container: Container, *, size: bool) -> dict[
     return found
 
 
-def state_json(container: Container, state: State) -> dict[str, Any]:
+def state_json(state: State) -> dict[str, Any]:
     """`.State`: an exit code nobody could see is -1, and `Error` says so."""
     unknown = state.status == "exited" and state.exit_code is None
     error = state.error or ("the exit code is unknown: no supervisor was there to see it" if unknown else "")
     return {
-        "Status": display_status(container),
+        "Status": display_status(state),
         "Running": state.alive,
         "Paused": state.status == "paused",
         "Restarting": state.status == "restarting",

@@ -88,7 +88,7 @@ class System:
         from holdall.supervisor.client import connect_if_running
 
         engine = self._engine
-        states = [display_status(container) for container in engine.containers.list(all=True)]
+        states = [display_status(container.state) for container in engine.containers.list(all=True)]
         connection = connect_if_running(engine.paths)
         supervisor = None
         if connection is not None:

@@ -33,7 +33,7 @@ def container(item: Container, now: int, *, full: bool, measure: bool) -> dict[s
         "Command": f'"{command if full else _cut(command)}"',
         "CreatedAt": stamp(item.created),
         "RunningFor": ago(item.created, now) + " ago",
-        "State": display_status(item),
+        "State": display_status(state),
         "Status": status(state, now),
         "Ports": ports(state.ports, config.resolved.exposed_ports) if state.alive else "",
         "Names": item.name,
