@@ -40,7 +40,8 @@ pytestmark = [
     pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static"),
 ]
 
-ROUNDS = 1000 if os.environ.get("HOLDALL_SOAK") == "1" else 60
+LOOKS = 5
+ROUNDS = 1000 if os.environ.get("HOLDALL_SOAK") == "1" else 20
 EVERY = 10
 COUNTERS = 4
 LINE = re.compile(r"line (\d+) abcdefghijklmnopqrstuvwxyz")
@@ -191,9 +192,16 @@ class Rounds:
     # what must hold
 
     def listed(self) -> dict[str, dict[str, Any]]:
-        names = self.store.run("ps", "-aq", "--no-trunc").split()
-        assert len(names) == len(set(names)), "a container is listed twice"
-        found = json.loads(self.store.run("inspect", *names)) if names else []
+        for attempt in range(LOOKS):
+            names = self.store.run("ps", "-aq", "--no-trunc").split()
+            assert len(names) == len(set(names)), "a container is listed twice"
+            try:
+                found = json.loads(self.store.run("inspect", *names)) if names else []
+                break
+            except AssertionError:
+                # one that removes itself may have gone between the two commands
+                if attempt == LOOKS - 1:
+                    raise
         tags = [one["Config"]["Labels"]["n"] for one in found]
         assert len(tags) == len(set(tags)), "one `run` made two containers"
         assert len({one["Name"] for one in found}) == len(found)
