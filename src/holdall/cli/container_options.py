@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from holdall.cli.arguments import Parser
 
-MAX_CIDFILE = 64
-
 
 def add(parser: Parser) -> None:
     """Declare the options."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from holdall.cli.state import State
 
 GAP = 3
-MIN_WIDTH = 0
 SPECIAL = {
     "CreatedAt": "CREATED AT",
     "CreatedSince": "CREATED",

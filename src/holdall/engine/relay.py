@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 
 from holdall.errors import InvalidOption
 
@@ -193,17 +192,3 @@ def write_all(fd: int, data: bytes) -> None:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             select.select([], [fd], [])
-
-
-def forward_signals(send: Callable[[int], None], signals: tuple[int, ...]) -> dict[int, object]:
-    """Pass signals this process gets on to the container; returns the old handlers for `restore_signals`."""
-    old: dict[int, object] = {}
-    for number in signals:
-        old[number] = signal.signal(number, lambda received, _frame: send(received))
-    return old
-
-
-def restore_signals(old: dict[int, object]) -> None:
-    """Undo `forward_signals`."""
-    for number, handler in old.items():
-        signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us

@@ -44,7 +44,7 @@ def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     spec = make_spec(row, config, folder, security)
     seccomp = seccomp_filter(engine, config.options, security, spec)
     write_atomic(folder + "/config.json", runtime_spec_json.serialise(spec), durable=False, shared=True)
-    launch = make_launch(engine, row, config, plan, attachment, seccomp)
+    launch = make_launch(engine, row, config, plan, attachment, seccomp, dict(spec.resources or {}))
     write_launch(engine, launch)
     if engine.explain is not None:
         for line in describe(spec, launch):
@@ -71,7 +71,7 @@ def describe(spec: RuntimeSpec, launch: launches.Launch) -> list[str]:
 def rewrite(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     """Renew launch.json after a rename or update, keeping what only a start decides (addresses, filter)."""
     old = launches.read_launch(engine.paths, row.id)
-    write_launch(engine, make_launch(engine, row, config, old.plan, old.attachment, old.seccomp))
+    write_launch(engine, make_launch(engine, row, config, old.plan, old.attachment, old.seccomp, resources(config)))
 
 
 def write_launch(engine: Engine, launch: launches.Launch) -> None:
@@ -109,9 +109,6 @@ def bindings(config: StoredConfig) -> tuple[PortBinding, ...]:
 def make_spec(row: ContainerRow, config: StoredConfig, folder: str, security: SecurityOptions) -> RuntimeSpec:
     """config.json of the runtime specification. Raises InvalidOption for an unknown capability."""
     options, resolved = config.options, config.resolved
-    devices = resolve_devices(options.devices)
-    resources = limits.oci_resources(options.resources)
-    resources["devices"] = limits.device_rules(devices, privileged=options.privileged)
     return build(
         Wishes(
             args=resolved.args,
@@ -132,13 +129,21 @@ def make_spec(row: ContainerRow, config: StoredConfig, folder: str, security: Se
             unmasked=security.unmasked,
             shm_size=options.shm_size or DEFAULT_SHM_SIZE,
             mounts=(*file_mounts(folder, config.mounts), *map(spec_mount, config.mounts)),
-            devices=tuple([device for device, _ in devices]),
+            devices=tuple([device for device, _ in resolve_devices(options.devices)]),
             rlimits=tuple([Rlimit(f"RLIMIT_{u.name.upper()}", u.soft, u.hard) for u in options.ulimits]),
             sysctl=dict(options.sysctls),
             oom_score_adj=options.oom_score_adj,
-            resources=resources,
+            resources=resources(config),
         )
     )
+
+
+def resources(config: StoredConfig) -> dict[str, object]:
+    """`linux.resources` of the runtime specification: limits and device rules."""
+    options = config.options
+    found = limits.oci_resources(options.resources)
+    found["devices"] = limits.device_rules(resolve_devices(options.devices), privileged=options.privileged)
+    return found
 
 
 def file_mounts(folder: str, mounts: tuple[MountPoint, ...]) -> tuple[Mount, ...]:
@@ -182,20 +187,18 @@ def make_launch(
     plan: NetworkPlan | None,
     attachment: Attachment | None,
     seccomp: str | None,
+    resources: dict[str, object],
 ) -> launches.Launch:
     """What the supervisor has to know."""
     options = config.options
-    snapshots = engine.containers.snapshots
-    upper, work = snapshots.prepare(row.id, row.layers)
+    folder = engine.paths.container(row.id)
     log = launches.LogLimits()
     if options.log_max_size or options.log_max_files:
         log = launches.LogLimits(options.log_max_size or log.max_size, options.log_max_files or log.max_files)
-    resources = limits.oci_resources(options.resources)
-    resources["devices"] = limits.device_rules(resolve_devices(options.devices), privileged=options.privileged)
     return launches.Launch(
         id=row.id,
         name=row.name,
-        rootfs=Overlay(snapshots.lowers(row.layers), upper, work),
+        rootfs=Overlay(engine.containers.snapshots.lowers(row.layers), folder + "/upper", folder + "/work"),
         cgroup=f"{engine.paths.cgroup}/{row.id}",
         user=config.resolved.user,
         groups=options.group_add,
