@@ -43,7 +43,9 @@ def oci_resources(resources: Resources) -> dict[str, object]:
     memory: dict[str, object] = {}
     if resources.memory:
         memory["limit"] = resources.memory
-        memory["swap"] = resources.memory_swap or 2 * resources.memory
+        from holdall.linux.cgroups.resources import swap_of
+
+        memory["swap"] = swap_of(resources.memory, resources.memory_swap)
     if resources.memory_reservation:
         memory["reservation"] = resources.memory_reservation
     cpu: dict[str, object] = {}
