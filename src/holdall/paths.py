@@ -98,6 +98,11 @@ class Paths:
         return self.root + "/cache"
 
     @property
+    def layer_mounts(self) -> str:
+        """Where layers are mounted: one folder per layer, named by the hex digits of its diff-id."""
+        return self.run_root + "/layers"
+
+    @property
     def socket(self) -> str:
         """The supervisor's unix socket."""
         return self.run_root + "/supervisor.sock"

@@ -11,8 +11,20 @@ if TYPE_CHECKING:
 
 
 @record
+class LayerMount:
+    """A layer to be mounted on the host, read-only, before its folder `target` can be one of an Overlay's lowers.
+
+    `source` is its EROFS image, `device` the tar that the image's data lies in.
+    """
+
+    source: str
+    device: str
+    target: str
+
+
+@record
 class Overlay:
-    """A root made of layers. `lowers` are top first; `upper` and `work` are on one file system.
+    """A root made of layers. `lowers` are top first; `upper` and `work` are on one file system. `mounts` come first.
 
     `volatile` skips syncing of the upper layer (lost power may lose it); `index` and the other overlay options
     stay at the kernel's defaults. With no `upper` the root is read-only. `mountpoint` is a folder the container's own
@@ -24,6 +36,7 @@ class Overlay:
     work: str = ""
     volatile: bool = False
     mountpoint: str = ""
+    mounts: tuple[LayerMount, ...] = ()
 
 
 @record
