@@ -5,6 +5,8 @@ Row first: a folder without a row is garbage that `gc` finds, a row without its 
 
 from __future__ import annotations
 
+import os
+
 from holdall.errors import ContainerNotFound, ContainerStateConflict
 
 TYPE_CHECKING = False
@@ -31,8 +33,10 @@ def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) 
         return
     found = connect_if_running(engine.paths)
     if found is None:
-        _delete(engine, container, volumes=volumes)
-        return
+        if not os.path.exists(engine.paths.container_run(container.id)):
+            _delete(engine, container, volumes=volumes)
+            return
+        found = container.connect()  # its end was not undone: only a supervisor can, as long as the container is known
     with found:
         forget(engine, container, found, volumes=volumes)
 

@@ -97,7 +97,7 @@ def _take_over(supervisor: Supervisor, container: Container, held: dict[str, int
     alive = process_is(state.pid, state.start_ticks, state.boot_id)
     supervisor.containers[container.id] = container
     container.pidfd = held.pop(keeper.PID, -1)
-    if container.pidfd < 0 and alive:
+    if container.pidfd < 0:
         container.pidfd = _open_pid(state)
     run = supervisor.paths.container_run(container.id)
     if os.path.isdir(run):
@@ -155,12 +155,14 @@ def _reserve_again(supervisor: Supervisor, container: Container) -> None:
 
 
 def _open_pid(state: State) -> int:
-    """A pidfd for exactly that process, or -1 when it is gone."""
+    """A pidfd for exactly that process, or -1 when it is gone; a zombie's still brings its exit code."""
+    if not process_is(state.pid, state.start_ticks, state.boot_id, ended=True):
+        return -1
     try:
         pidfd = os.pidfd_open(state.pid)
     except ProcessLookupError:
         return -1
-    if process_is(state.pid, state.start_ticks, state.boot_id):
+    if process_is(state.pid, state.start_ticks, state.boot_id, ended=True):
         return pidfd
     os.close(pidfd)
     return -1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdall.supervisor.state import HostPort
     from holdall.supervisor.supervisor import Supervisor
 
-FOREIGN_TRIES = 1000
+FOREIGN_TRIES = 3000
 CGROUP_TRIES = 200
 STRAGGLER_TRIES = 2
 PAUSE = 0.005
@@ -102,6 +102,7 @@ def _remove_cgroup(supervisor: Supervisor, container: Container, tries: int) -> 
     """Remove the cgroup, again and again while the kernel still holds dying processes in it."""
     current = supervisor.containers.get(container.id)
     if tries and current is not None and current.alive:
+        _undone(supervisor, container.id)
         return
     try:
         gone = supervisor.surroundings.remove_cgroup(container.launch)
@@ -111,14 +112,21 @@ def _remove_cgroup(supervisor: Supervisor, container: Container, tries: int) -> 
     if gone or tries >= CGROUP_TRIES:
         if not _needs_us(supervisor, container):
             remove_run_folder(supervisor.paths.container_run(container.id))
+        _undone(supervisor, container.id)
     else:
+        supervisor.undoing.setdefault(container.id, [])
         if tries == STRAGGLER_TRIES:
             supervisor.surroundings.kill_cgroup(container.launch)
         supervisor.loop.later(PAUSE, lambda: _remove_cgroup(supervisor, container, tries + 1))
 
 
+def _undone(supervisor: Supervisor, key: str) -> None:
+    for call in supervisor.undoing.pop(key, ()):
+        call()
+
+
 def _needs_us(supervisor: Supervisor, container: Container) -> bool:
     """Whether a successor must still find the container: for its next start, or for its removal."""
-    if container.launch.auto_remove:
+    if container.launch.auto_remove and container.state.started_at:
         return os.path.exists(launch_path(supervisor.paths, container.id))
     return container.state.status == "restarting"

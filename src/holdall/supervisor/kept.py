@@ -48,15 +48,18 @@ class Keeper:
                 found.setdefault(message.body["held"], []).extend(pairs)
         return found
 
-    def keep(self, container: Container) -> None:
-        """Have the container's descriptors, these and no others, held until `drop`."""
-        self._kept[container.id] = container
+    def ready(self) -> None:
+        """Have a keeper, forked if need be: while a child mounts is a good time for it."""
         if self._sock is None and not self._connect():
             self._fork()
-            for other in self._kept.values():
-                self._hand_over(other)
-        else:
-            self._hand_over(container)
+            for container in self._kept.values():
+                self._hand_over(container)
+
+    def keep(self, container: Container) -> None:
+        """Have the container's descriptors, these and no others, held until `drop`."""
+        self.ready()
+        self._kept[container.id] = container
+        self._hand_over(container)
 
     def refresh(self, container: Container) -> None:
         """The container's descriptors have changed, if it is kept at all."""

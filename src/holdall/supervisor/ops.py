@@ -210,7 +210,12 @@ def forget(supervisor: Supervisor, session: Session, request: Request) -> None:
         raise ContainerStateConflict(f'container "{key}" is being removed already')
     supervisor.removing[key] = session
     session.leaving.append(lambda: _forgotten(supervisor, key))
-    session.reply()
+    undoing = supervisor.undoing.get(key)
+    if undoing is None:
+        session.reply()
+    else:
+        # the folder that says what is to be undone goes only after all of it is: we may be killed meanwhile
+        undoing.append(session.reply)
 
 
 def _forgotten(supervisor: Supervisor, key: str) -> None:

@@ -9,7 +9,7 @@ import time
 from holdall.linux import pidfd as _pidfd
 
 SIGNAL_BASE = 128
-FOREIGN_SECONDS = 5.0
+FOREIGN_SECONDS = 15.0
 FOREIGN_PAUSE = 0.005
 
 

@@ -9,6 +9,7 @@ from holdall.supervisor.launch import launch_path
 from holdall.supervisor.loop import IN
 from holdall.supervisor.ownlog import log
 from holdall.supervisor.reaping import reap
+from holdall.supervisor.runfolder import remove_run_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +48,15 @@ class Remover:
             self.remove(launch)
 
     def remove(self, launch: Launch) -> None:
-        """Run the removal unless the container is gone already."""
+        """Run the removal; when the container is gone already, whoever removed it may have left its run folder."""
         tries = self._tries.get(launch.id, 0)
-        if not launch.remove or launch.id in self._running or not os.path.exists(launch_path(self._paths, launch.id)):
+        if launch.id in self._running:
+            return
+        if not os.path.exists(launch_path(self._paths, launch.id)):
+            remove_run_folder(self._paths.container_run(launch.id))
+            self._tries.pop(launch.id, None)
+            return
+        if not launch.remove:
             return
         if tries >= MAX_TRIES:
             log(f"{launch.id}: gave up removing it")
@@ -71,9 +78,7 @@ class Remover:
         self._loop.remove(pidfd)
         os.close(pidfd)
         self._running.discard(launch.id)
-        if code == 0:
-            self._tries.pop(launch.id, None)
-        else:
+        if code != 0:
             log(f"{launch.id}: removing it ended with {code}")
-            self.remove(launch)
+        self.remove(launch)
         self._rested()

@@ -92,6 +92,7 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
     supervisor.save(container, pid=process.pid, start_ticks=start_ticks(process.pid), boot_id=supervisor.boot_id)
     _connect(supervisor, container)
     process.proceed()
+    supervisor.keeper.ready()
 
 
 def _spawn_with_pipes(supervisor: Supervisor, container: Container, order: RuntimeLaunch, run: str) -> Process:
@@ -174,8 +175,9 @@ def _take_terminal(supervisor: Supervisor, container: Container, master: int) ->
 
 
 def _running(supervisor: Supervisor, container: Container) -> None:
+    # held first: a container that counts as running is one whose exit code survives us
+    supervisor.keeper.keep(container)
     supervisor.save(container, status="running", started_at=time.time_ns(), finished_at=0, exit_code=None)
     done, container.starting = container.starting, None
     if done is not None:
         done(None)
-    supervisor.keeper.keep(container)

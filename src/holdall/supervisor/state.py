@@ -141,8 +141,11 @@ def boot_id() -> str:
         return file.read(64).strip()
 
 
-def start_ticks(pid: int) -> int:
-    """When a process started, in clock ticks since boot (proc(5), stat field 22), or 0 when it is gone or a zombie."""
+def start_ticks(pid: int, *, ended: bool = False) -> int:
+    """When a process started, in clock ticks since boot (proc(5), stat field 22), or 0 when it is gone.
+
+    A zombie counts as gone unless `ended` is given.
+    """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
@@ -154,9 +157,9 @@ def start_ticks(pid: int) -> int:
     finally:
         os.close(fd)
     fields = line[line.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    return 0 if fields[0] in (b"Z", b"X") and not ended else int(fields[19])
 
 
-def process_is(pid: int, ticks: int, boot: str) -> bool:
-    """Whether `pid` still is the process that started at `ticks` in boot `boot` (and is no zombie)."""
-    return pid > 0 and ticks > 0 and boot == boot_id() and start_ticks(pid) == ticks
+def process_is(pid: int, ticks: int, boot: str, *, ended: bool = False) -> bool:
+    """Whether `pid` still is the process that started at `ticks` in boot `boot` (and, without `ended`, no zombie)."""
+    return pid > 0 and ticks > 0 and boot == boot_id() and start_ticks(pid, ended=ended) == ticks

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Supervisor:
     """State of the process: the containers under care, the clients, and what they need of the host.
 
-    `removing` maps a container to the session that is deleting it; `begin` is starting.begin, which restarts need;
+    `removing` maps a container to the session that is deleting it; `undoing` holds what waits until everything that
+    lay around an ended container is gone; `begin` is starting.begin, which restarts need;
     `terminals` holds how to detach the exec with a terminal that a session has begun; `rested` is called when
     a need for us may have ended.
     """
@@ -39,6 +40,7 @@ class Supervisor:
         self.containers: dict[str, Container] = {}
         self.sessions: set[Session] = set()
         self.removing: dict[str, Session] = {}
+        self.undoing: dict[str, list[Callable[[], None]]] = {}
         self.terminals: dict[Session, Callable[[], None]] = {}
         self.boot_id = boot_id()
         self.rested: Callable[[], None] = lambda: None
