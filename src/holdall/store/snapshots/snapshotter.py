@@ -40,8 +40,10 @@ if TYPE_CHECKING:
         """
 
         complete: bool
-        """The layer is there already (somebody else was faster): nothing needs to be written, `commit` says what it is.
-        Bytes written all the same are ignored."""
+        """Nothing needs to be written: the layer is there, or its tar was and has been indexed. `commit` says what it
+        is; bytes written all the same are ignored."""
+        found: bool
+        """The layer was there already: somebody else was faster."""
 
         def write(self, data: bytes | memoryview, /) -> int:
             """Take the next bytes, all of them; how many. A memoryview may be used again after the call.

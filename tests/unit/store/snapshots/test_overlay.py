@@ -137,20 +137,24 @@ def test_a_missing_layer_is_corruption(snapshots: OverlaySnapshots) -> None:
         snapshots.lowers(["sha256:" + "0" * 64])
 
 
-def test_prepare_makes_upper_and_work_once(snapshots: OverlaySnapshots) -> None:
-    upper, work = snapshots.prepare("a" * 64)
-    Path(upper, "file").write_bytes(b"x" * 10_000)
-    assert snapshots.prepare("a" * 64) == (upper, work)
+def test_prepare_makes_upper_and_work_once(snapshots: OverlaySnapshots, paths: Paths) -> None:
+    snapshots.prepare("a" * 64)
+    folder = Path(paths.container("a" * 64))
+    assert sorted(os.listdir(folder)) == ["upper", "work"]
+    upper = folder / "upper"
+    (upper / "file").write_bytes(b"x" * 10_000)
+    snapshots.prepare("a" * 64)
     assert os.listdir(upper) == ["file"]
     assert snapshots.upper_usage("a" * 64) >= 10_000
     assert stat.S_IMODE(os.stat(upper).st_mode) == 0o755
 
 
-def test_a_new_upper_looks_like_the_base_layers_root(snapshots: OverlaySnapshots) -> None:
+def test_a_new_upper_looks_like_the_base_layers_root(snapshots: OverlaySnapshots, paths: Paths) -> None:
     layer = layer_of(TAR)
     snapshots.ensure(layer)
     os.chmod(snapshots.folder(str(layer.diff_id)) + "/fs", 0o1777)
-    upper, _ = snapshots.prepare("a" * 64, [str(layer.diff_id)])
+    snapshots.prepare("a" * 64, [str(layer.diff_id)])
+    upper = paths.container("a" * 64) + "/upper"
     assert stat.S_IMODE(os.stat(upper).st_mode) == 0o1777
 
 
