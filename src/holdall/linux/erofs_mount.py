@@ -58,8 +58,8 @@ def _open_by_loop(source: str, device: str) -> int:
         raise OSError(errno.EINVAL, "a loop device would leave out the end of the file", device)
     devices = []
     try:
-        for path in (source, device):
-            devices.append(loop.attach(path))
+        devices.append(loop.attach(source))
+        devices.append(loop.attach(device))
         return _open(*[f"/dev/loop{os.minor(os.fstat(number).st_rdev)}" for number in devices])
     finally:
         for number in devices:

@@ -103,6 +103,9 @@ class ContentStore:
     def announce(self, digest: Digest) -> None:
         """Called before a blob's presence is relied on or made; `holds.HeldContent` protects it from sweeps."""
 
+    def keep_layer(self, diff_id: Digest) -> None:
+        """Called before a layer's presence is relied on or made; `holds.HeldContent` protects it from sweeps."""
+
     def digests(self) -> Iterator[str]:
         """Digests of all blobs there are, as text."""
         for algorithm in ("sha256", "sha512"):

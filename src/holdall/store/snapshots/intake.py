@@ -1,9 +1,10 @@
-"""What every layer writer does with its bytes: gather them into pieces, hash them in one thread, let others work too."""
+"""What every layer writer does with its bytes: gather them into pieces, hash them in one thread, let others work."""
 
 from __future__ import annotations
 
 from holdall.errors import IntegrityError
 from holdall.oci.digest import Digest
+from holdall.store.content import ContentStore
 from holdall.store.ingest import failure
 from holdall.store.snapshots.making import Making
 from holdall.store.snapshots.stage import Stage
@@ -24,8 +25,9 @@ PIECE = 1 << 18
 class Intake:
     """A LayerWriter but for what becomes of the bytes: a subclass starts more stages and has `_finish`."""
 
-    def __init__(self, layers: Layers, diff_id: Digest | None) -> None:
+    def __init__(self, layers: Layers, diff_id: Digest | None, blobs: ContentStore | None) -> None:
         self.layers = layers
+        self.blobs = blobs or ContentStore(layers.paths)
         self.size = 0
         self._making = Making(layers, diff_id)
         self._hasher = Digest(diff_id.algorithm if diff_id is not None else "sha256", "").hasher()
@@ -72,6 +74,7 @@ class Intake:
             found = Digest.from_hasher(self._hasher)
             if wanted is not None and found != wanted:
                 raise IntegrityError(f'layer "{wanted.short}" unpacks to "{found}", not to diff-id "{wanted}"')
+            self.blobs.keep_layer(found)
             self._info = self._finish(found)
         except OSError as error:
             raise failure(error, self._making.doing) from error

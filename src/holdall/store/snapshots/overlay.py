@@ -23,4 +23,4 @@ class OverlaySnapshots(Layers):
         """Begin to unpack a layer; see `Snapshotter.begin`."""
         from holdall.store.snapshots.unpacking import TreeWriter
 
-        return TreeWriter(self, diff_id)
+        return TreeWriter(self, diff_id, blobs)

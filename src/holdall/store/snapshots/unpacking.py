@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from holdall.layer.unpack import Stats
     from holdall.oci.digest import Digest
+    from holdall.store.content import ContentStore
     from holdall.store.snapshots.layers import Layers
     from holdall.store.snapshots.stage import Piece
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 class TreeWriter(Intake):
     """A LayerWriter that unpacks. Unpacking is one thread's work, behind a bounded queue."""
 
-    def __init__(self, layers: Layers, diff_id: Digest | None) -> None:
-        super().__init__(layers, diff_id)
+    def __init__(self, layers: Layers, diff_id: Digest | None, blobs: ContentStore | None) -> None:
+        super().__init__(layers, diff_id, blobs)
         self._stats: Stats | None = None
         try:
             if not self.complete:
