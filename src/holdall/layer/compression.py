@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     class Encoder(Protocol):
         """One compression's encoder, in the manner of zlib.compressobj."""
 
-        def compress(self, data: bytes, /) -> bytes: ...
+        def compress(self, data: bytes | bytearray | memoryview, /) -> bytes: ...
         def flush(self) -> bytes: ...
 
 
@@ -203,16 +203,16 @@ class Compressor:
 def compressor(kind: str, out: Writable, level: int | None = None) -> Compressor:
     """A writer that compresses to `out` as "gzip" (level 0 to 3, no time, no name), "zstd" (1 to 22) or "none".
 
-    The same input gives the same bytes. Raises InvalidOption for another kind or level.
+    The same input gives the same bytes, however it is cut. Raises InvalidOption for another kind or level.
     """
     if kind == NONE:
         return Compressor(out, None)
     if kind == GZIP and (level is None or 0 <= level <= 3):
-        from isal import isal_zlib
+        from holdall.layer.encoders import isal_gzip
 
-        return Compressor(out, isal_zlib.compressobj(GZIP_LEVEL if level is None else level, wbits=31))
+        return Compressor(out, isal_gzip(GZIP_LEVEL if level is None else level))
     if kind == ZSTD and (level is None or 1 <= level <= 22):
-        import zstandard
+        from holdall.layer.encoders import zstd_frame
 
-        return Compressor(out, zstandard.ZstdCompressor(level or ZSTD_LEVEL, write_checksum=True).compressobj())
+        return Compressor(out, zstd_frame(level or ZSTD_LEVEL))
     raise InvalidOption(f'no compression "{kind}" at level {level}', hint="use gzip (0 to 3), zstd (1 to 22) or none")

@@ -19,6 +19,7 @@ class ErofsSnapshots(Layers):
     """Makes layers as tar and index."""
 
     name = "erofs"
+    keeps_tar = True
 
     def begin(self, diff_id: Digest | None = None, blobs: ContentStore | None = None) -> LayerWriter:
         """Begin to keep and index a layer's tar; see `Snapshotter.begin`.

@@ -36,6 +36,7 @@ class Layers:
     """What the drivers share. `mountable` is False where this kernel cannot mount an index: those are unpacked once."""
 
     name = ""
+    keeps_tar = False
 
     def __init__(self, paths: Paths, *, mountable: bool = True) -> None:
         self.paths = paths

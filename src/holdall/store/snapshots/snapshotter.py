@@ -71,6 +71,8 @@ if TYPE_CHECKING:
         """
 
         name: str
+        keeps_tar: bool
+        """Whether a layer made by it leaves its tar in blobs/, from which compressed forms can be made again."""
 
         def has(self, diff_id: str) -> bool:
             """Whether the layer is there whole."""
