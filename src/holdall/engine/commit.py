@@ -87,8 +87,8 @@ def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: b
         with blobs.create() as blob:
             out = compressor("gzip", blob)
             plain = HashingWriter(out)
-            lowers = engine.containers.snapshots.lowers(container.diff_ids)
-            write_layer(container.folder + "/upper", lowers, plain, placeholders=FILE_TARGETS)
+            with engine.containers.snapshots.written(container.id, container.diff_ids) as (upper, lowers):
+                write_layer(upper, lowers, plain, placeholders=FILE_TARGETS)
             out.close()
             descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
     finally:

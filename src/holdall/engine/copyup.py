@@ -6,7 +6,7 @@ import os
 import tempfile
 
 from holdall.engine.copy import followed
-from holdall.engine.rootfs import open_image
+from holdall.engine.rootfs import open_fresh
 from holdall.errors import PathNotFound
 from holdall.layer.export import stat_path, write_path
 from holdall.layer.unpack import extract_into
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 IN_MEMORY = 8 << 20
 
 
-def copy_up(engine: Engine, diff_ids: tuple[str, ...], mounts: Iterable[MountPoint]) -> None:
+def copy_up(engine: Engine, container_id: str, diff_ids: tuple[str, ...], mounts: Iterable[MountPoint]) -> None:
     """Fill each volume from the image's folder, owner and mode of the folder itself included."""
-    with open_image(engine, diff_ids) as root:
+    with open_fresh(engine, container_id, diff_ids) as root:
         for mount in mounts:
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=engine.paths.ingest) as spool:
                 try:

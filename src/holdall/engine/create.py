@@ -45,7 +45,7 @@ def create(engine: Engine, options: CreateOptions, reporter: Reporter) -> tuple[
         if fill:
             from holdall.engine.copyup import copy_up
 
-            copy_up(engine, image.diff_ids, fill)
+            copy_up(engine, container_id, image.diff_ids, fill)
         row = insert(engine, container_id, options, config, image.id)
     except BaseException:
         engine.containers.discard(container_id)

@@ -91,7 +91,7 @@ def _namespaces(_engine: Engine) -> Iterator[Finding]:
 
 def _overlay(engine: Engine) -> Iterator[Finding]:
     """Really makes an overlay (never attached to the mount table), in a folder of the store."""
-    from holdall.engine.rootfs import view
+    from holdall.linux.stack import view
     from holdall.store.trees import remove_tree
 
     engine.database()

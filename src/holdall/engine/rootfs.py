@@ -10,9 +10,7 @@ import os
 from contextlib import contextmanager
 
 from holdall.engine.network_files import FILE_TARGETS
-from holdall.linux import mount as mounts
-from holdall.linux import namespaces
-from holdall.linux.overlay import overlay, overlay_at
+from holdall.linux.stack import view
 from holdall.record import record
 
 TYPE_CHECKING = False
@@ -59,9 +57,12 @@ def open_place(engine: Engine, container: Container, path: str, *, write: bool) 
 @contextmanager
 def open_stopped(engine: Engine, container: Container, *, write: bool) -> Iterator[int]:
     """The container's own layers and changes, nothing mounted over them; for reading also while it runs."""
-    lowers = engine.containers.snapshots.lowers(container.diff_ids)
-    upper, work = container.folder + "/upper", container.folder + "/work"
-    root = view(lowers, upper, work) if write else view((upper, *lowers))
+    upper, work, copied = (f"{container.folder}/{name}" for name in ("upper", "work", "rootfs"))
+    if os.path.isdir(copied):
+        root = os.open(copied, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        with engine.containers.snapshots.view(container.diff_ids) as lowers:
+            root = view(lowers, upper, work) if write else view((upper, *lowers))
     try:
         yield root
     finally:
@@ -69,53 +70,26 @@ def open_stopped(engine: Engine, container: Container, *, write: bool) -> Iterat
 
 
 @contextmanager
-def open_image(engine: Engine, diff_ids: tuple[str, ...]) -> Iterator[int]:
-    """An image's file system, read-only."""
-    root = view(engine.containers.snapshots.lowers(diff_ids))
+def open_fresh(engine: Engine, container_id: str, diff_ids: tuple[str, ...]) -> Iterator[int]:
+    """A container's file system before its first start: its image's. For reading only."""
+    copied = engine.paths.container(container_id) + "/rootfs"
+    if os.path.isdir(copied):
+        root = os.open(copied, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        with engine.containers.snapshots.view(diff_ids) as lowers:
+            root = view(lowers)
     try:
         yield root
     finally:
         os.close(root)
 
 
-def view(lowers: tuple[str, ...], upper: str = "", work: str = "") -> int:
-    """A descriptor of the layers seen as one; a single folder needs no overlay. Raises OSError."""
-    if not upper and len(lowers) == 1:
-        return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not lowers:
-        return os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    root = overlay(lowers, upper, work)
-    return mounted_aside(lowers, upper, work) if root is None else root
-
-
-def mounted_aside(lowers: tuple[str, ...], upper: str, work: str) -> int:
-    """The same for kernels before 6.7: mounted in a mount namespace of this thread's own, which it leaves at once.
-
-    The namespace goes with the thread's return and its mounts with it, but for what the descriptor keeps. The thread's
-    working folder is its own from then on.
-    """
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    home = namespaces.open_own("mount")
-    try:
-        namespaces.unshare(namespaces.CLONE_NEWNS)
-        try:
-            mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
-            return overlay_at(lowers[0], lowers, upper, work)
-        finally:
-            namespaces.setns(home, namespaces.CLONE_NEWNS)
-            os.fchdir(here)
-    finally:
-        os.close(home)
-        os.close(here)
-
-
 def diff(engine: Engine, container: Container) -> list[tuple[str, str]]:
     """What `docker diff` lists: kind (A, C, D) and path, sorted by path."""
     from holdall.layer.diff import changes
 
-    lowers = engine.containers.snapshots.lowers(container.diff_ids)
-    found = changes(container.folder + "/upper", lowers, placeholders=FILE_TARGETS)
-    return [(change.kind, change.path) for change in found]
+    with engine.containers.snapshots.written(container.id, container.diff_ids) as (upper, lowers):
+        return [(change.kind, change.path) for change in changes(upper, lowers, placeholders=FILE_TARGETS)]
 
 
 def export(engine: Engine, container: Container, out: BinaryIO) -> None:

@@ -191,14 +191,13 @@ def make_launch(
 ) -> launches.Launch:
     """What the supervisor has to know."""
     options = config.options
-    folder = engine.paths.container(row.id)
     log = launches.LogLimits()
     if options.log_max_size or options.log_max_files:
         log = launches.LogLimits(options.log_max_size or log.max_size, options.log_max_files or log.max_files)
     return launches.Launch(
         id=row.id,
         name=row.name,
-        rootfs=Overlay(engine.containers.snapshots.lowers(row.layers), folder + "/upper", folder + "/work"),
+        rootfs=engine.containers.snapshots.rootfs(row.id, row.layers),
         cgroup=f"{engine.paths.cgroup}/{row.id}",
         user=config.resolved.user,
         groups=options.group_add,

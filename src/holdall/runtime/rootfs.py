@@ -61,7 +61,9 @@ class Builder:
             self.root = _attach_to(source.path, fd, shared=shared)
         elif not source.upper and len(source.lowers) == 1:  # overlayfs wants two, and one is its own view
             fd = mount.open_tree(source.lowers[0])
-            mount.set_attributes(fd, mount.ATTR_RDONLY)
+            # a layer's mount forbids devices and programs, as overlayfs would not notice
+            hindered = mount.ATTR_NODEV | mount.ATTR_NOSUID | mount.ATTR_NOEXEC
+            mount.set_attributes(fd, mount.ATTR_RDONLY, hindered)
             self.root = _attach_to(source.lowers[0], fd, shared=shared)
         else:
             self.root = _attach_overlay(source, shared=shared)

@@ -12,7 +12,7 @@ import os
 
 from holdall.errors import ContainerNotFound, StoreCorrupt
 from holdall.record import record
-from holdall.runtime.launch import Directory, Overlay
+from holdall.runtime.launch import Directory, LayerMount, Overlay
 from holdall.supervisor.durable import read_bounded, write_atomic
 
 TYPE_CHECKING = False
@@ -86,13 +86,17 @@ class Launch:
 
 
 def _root_to_json(root: Overlay | Directory) -> dict[str, Any]:
-    return {"kind": "overlay" if isinstance(root, Overlay) else "directory", **root.__dict__}
+    if not isinstance(root, Overlay):
+        return {"kind": "directory", **root.__dict__}
+    mounts = [[one.source, one.device, one.target] for one in root.mounts]
+    return {"kind": "overlay", **root.__dict__, "mounts": mounts}
 
 
 def _root_from_json(value: dict[str, Any]) -> Overlay | Directory:
     if value.pop("kind") == "directory":
         return Directory(**value)
     value["lowers"] = tuple(value["lowers"])
+    value["mounts"] = tuple([LayerMount(*one) for one in value.get("mounts", ())])
     return Overlay(**value)
 
 

@@ -9,6 +9,7 @@ import socket
 
 from holdall.linux import process
 from holdall.paths import Paths
+from holdall.runtime import layers
 from holdall.supervisor import adopting, ops, starting
 from holdall.supervisor.bringup import LISTENER_FD, LOCK, LOCK_FD
 from holdall.supervisor.idle import Idle
@@ -73,6 +74,7 @@ class Server:
         elif self._idle.owned():
             supervisor.keeper.dismiss()
             supervisor.surroundings.clear()
+            layers.clear(self._paths.layer_mounts)
 
     def _ready(self, _mask: int) -> None:
         self._accept()

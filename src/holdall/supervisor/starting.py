@@ -10,9 +10,9 @@ import os
 import time
 
 from holdall.errors import HoldallError
-from holdall.runtime import create, status
+from holdall.runtime import create, layers, status
 from holdall.runtime.launch import Launch as RuntimeLaunch
-from holdall.runtime.launch import Stdio
+from holdall.runtime.launch import Overlay, Stdio
 from holdall.supervisor import ending, fifos
 from holdall.supervisor.bundles import read_filter, read_spec
 from holdall.supervisor.logfile import LogFile
@@ -65,6 +65,8 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
     folder = supervisor.paths.container(container.id)
     run = supervisor.paths.container_run(container.id)
     spec = read_spec(folder)
+    if isinstance(launch.rootfs, Overlay) and launch.rootfs.mounts:
+        layers.ensure(launch.rootfs.mounts)
     seccomp = read_filter(launch.seccomp)
     make_run_folder(run)
     recorder = Recorder(container.id, LogFile(folder, launch.log), run, supervisor.journal)

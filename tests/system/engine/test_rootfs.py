@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdall.engine import rootfs
+from holdall.linux import stack
 
 pytestmark = pytest.mark.root
 
@@ -29,7 +29,7 @@ def read(root: int, name: str) -> str:
         return file.read()
 
 
-@pytest.mark.parametrize("look", [rootfs.view, rootfs.mounted_aside], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("look", [stack.view, stack.mounted_aside], ids=lambda f: f.__name__)
 def test_layers_are_one_and_nothing_is_mounted(look, layers, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     above, below, upper, work = layers
     before = Path("/proc/self/mountinfo").read_text()
@@ -51,7 +51,7 @@ def test_the_old_way_works_in_a_thread(layers) -> None:  # type: ignore[no-untyp
     found: list[str] = []
 
     def look() -> None:
-        root = rootfs.mounted_aside((above, below), upper, work)
+        root = stack.mounted_aside((above, below), upper, work)
         found.append(read(root, "b"))
         os.close(root)
 
@@ -63,6 +63,6 @@ def test_the_old_way_works_in_a_thread(layers) -> None:  # type: ignore[no-untyp
 
 
 def test_a_single_layer_needs_no_overlay(layers) -> None:  # type: ignore[no-untyped-def]
-    root = rootfs.view((layers[1],))
+    root = stack.view((layers[1],))
     assert read(root, "a") == "below"
     os.close(root)
