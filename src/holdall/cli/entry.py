@@ -119,6 +119,10 @@ def _run_root(argv: list[str]) -> str | None:
     words = iter(argv)
     for word in words:
         name, equals, value = word.partition("=")
+        if name == "--storage-driver":
+            if not equals:
+                next(words, "")
+            continue
         if name not in ("--root", "--run-root"):
             if word.startswith("-"):
                 return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from holdall.cli.state import State
 
-GLOBAL_VALUES = ("--root", "--run-root")
+GLOBAL_VALUES = ("--root", "--run-root", "--storage-driver")
 LEAVE_RUNNING = ("run", "start", "restart")
 
 
@@ -49,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
             return show_help(words[1:])
         command, rest = find_command(words)
         state = State(
-            Paths.choose(options.get("--root"), options.get("--run-root")), debug=bool(options.get("--debug"))
+            Paths.choose(options.get("--root"), options.get("--run-root")),
+            debug=bool(options.get("--debug")),
+            storage_driver=options.get("--storage-driver", ""),
         )
         return call(command, rest, state)
     except HoldallError as err:

@@ -15,6 +15,8 @@ SECTIONS = (
 GLOBALS = """Global options (before the command):
   --root DIR        the store (HOLDALL_ROOT); each store has its own images, containers and networks
   --run-root DIR    transient state (HOLDALL_RUN_ROOT)
+  --storage-driver NAME
+                    erofs, overlay or copy for new layers and containers (HOLDALL_DRIVER; default: the best one here)
   -D, --debug       print plans and tracebacks
   -v, --version     print the version
 """

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class State:
     """One invocation of the CLI."""
 
-    def __init__(self, paths: Paths, *, debug: bool = False) -> None:
+    def __init__(self, paths: Paths, *, debug: bool = False, storage_driver: str = "") -> None:
         self.paths = paths
         self.debug = debug
+        self._storage_driver = storage_driver
         self._engine: Engine | None = None
 
     @property
@@ -33,7 +34,7 @@ class State:
         if self._engine is None:
             from holdall.engine.engine import Engine
 
-            self._engine = Engine(self.paths.root, self.paths.run_root)
+            self._engine = Engine(self.paths.root, self.paths.run_root, storage_driver=self._storage_driver)
             if self.debug:
                 self._engine.explain = self.note
         return self._engine

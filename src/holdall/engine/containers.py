@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from holdall.engine.options import CreateOptions
     from holdall.events import Reporter
     from holdall.store.containers import Containers as ContainerStore
-    from holdall.store.snapshots.overlay import OverlaySnapshots
+    from holdall.store.snapshots.layers import Layers
 
 
 @record
@@ -48,11 +48,9 @@ class Containers:
         return ContainerStore(self.engine.database())
 
     @property
-    def snapshots(self) -> OverlaySnapshots:
-        """Root file systems (internal)."""
-        from holdall.store.snapshots.overlay import OverlaySnapshots
-
-        return OverlaySnapshots(self.engine.paths)
+    def snapshots(self) -> Layers:
+        """Layers and root file systems (internal)."""
+        return self.engine.snapshots
 
     def discard(self, container_id: str) -> None:
         """Delete a container's folder (internal); idempotent, and garbage for `gc` when it is cut short."""

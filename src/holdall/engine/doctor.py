@@ -38,7 +38,7 @@ def examine(engine: Engine) -> tuple[Finding, ...]:
         _kernel,
         _user,
         _namespaces,
-        _overlay,
+        _storage,
         _seccomp,
         _cgroups,
         _network,
@@ -89,25 +89,26 @@ def _namespaces(_engine: Engine) -> Iterator[Finding]:
         yield Finding("ok", "namespaces", "mount, pid, ipc, uts, net and cgroup")
 
 
-def _overlay(engine: Engine) -> Iterator[Finding]:
-    """Really makes an overlay (never attached to the mount table), in a folder of the store."""
-    from holdall.linux.stack import view
-    from holdall.store.trees import remove_tree
+def _storage(engine: Engine) -> Iterator[Finding]:
+    """Really mounts an index and an overlay (never attached to the mount table), in a folder of the store."""
+    from holdall.store.snapshots.choose import verdict
+    from holdall.store.snapshots.probe import probe
 
-    engine.database()
-    base = f"{engine.paths.ingest}/doctor-{os.getpid()}"
-    try:
-        for name in ("", "/lower", "/below", "/upper", "/work"):
-            os.mkdir(base + name)
-        os.close(view((base + "/lower", base + "/below"), base + "/upper", base + "/work"))
-        yield Finding("ok", "storage", f"overlay on {engine.paths.root}")
-    except OSError as err:
+    noted = verdict(engine.paths, engine.database())
+    now = probe(engine.paths)
+    name = engine.snapshots.name
+    more = "" if name == now.driver else f", while {name} is asked for"
+    if now.driver == "copy":
         yield Finding(
-            "fail", "storage", f"no overlay on {engine.paths.root}: {err.strerror}",
+            "warn", "storage", f"every container is a full copy on {engine.paths.root}: {now.why}",
             "choose a --root on ext4, xfs or btrfs",
         )  # fmt: skip
-    finally:
-        remove_tree(base)
+    else:
+        yield Finding("ok", "storage", f"{now.driver} on {engine.paths.root}: {now.why}{more}")
+    if (now.driver, now.way) != (noted.driver, noted.way):
+        yield Finding(
+            "warn", "storage", f"the store still goes by {noted.driver}: {noted.why}", "holdall doctor --clean"
+        )
 
 
 def _seccomp(_engine: Engine) -> Iterator[Finding]:
@@ -187,7 +188,7 @@ def _leaks(engine: Engine) -> Iterator[Finding]:
         plan = engine.networks.plan()
         addresses = {state.address for _, state in alive if state.address}
         found += leftovers(plan.table, plan.bridge, {veth_name(plan.table, i) for i in running}, addresses)
-    found += [f"mount {place}" for place in _mounts(engine.paths.root)]
+    found += [f"mount {place}" for place in (*_mounts(engine), *_layer_mounts(engine))]
     folder = engine.paths.run_root + "/containers"
     if os.path.isdir(folder):
         found += [f"run folder {name[:12]}" for name in os.listdir(folder) if name not in running]
@@ -197,8 +198,20 @@ def _leaks(engine: Engine) -> Iterator[Finding]:
         yield Finding("ok", "leaks", "none")
 
 
-def _mounts(root: str) -> list[str]:
+def _mounts(engine: Engine) -> list[str]:
     """Places below the store that something is mounted at: the store itself never mounts there."""
+    root, layers = engine.paths.root + "/", engine.paths.layer_mounts + "/"
     with open("/proc/self/mountinfo", errors="surrogateescape") as file:
         places = [line.split(" ")[4] for line in file]
-    return [place for place in places if place.startswith(root + "/")]
+    return [place for place in places if place.startswith(root) and not place.startswith(layers)]
+
+
+def _layer_mounts(engine: Engine) -> list[str]:
+    """Layers that are mounted for nobody: their store is gone, or its supervisor."""
+    from holdall.runtime import layers
+    from holdall.supervisor.bringup import is_owned
+
+    found = layers.orphans()
+    if not is_owned(engine.paths):
+        found += [place for place in layers.mounted(engine.paths.layer_mounts) if place not in found]
+    return found

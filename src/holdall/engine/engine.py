@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdall.engine.system import System
     from holdall.engine.volumes import Volumes
     from holdall.store.database import Database
+    from holdall.store.snapshots.layers import Layers
     from holdall.supervisor.client import Connection
 
 
@@ -24,17 +25,24 @@ class Engine:
     """A store and everything one can do with it.
 
     `root` and `run_root` choose the store (default: $HOLDALL_ROOT, $HOLDALL_RUN_ROOT, then the system's or the
-    user's own). Nothing is opened before it is needed; `close`, or a `with` block, releases it. Safe to use from
-    several threads; every error is a class of `holdall.errors`.
+    user's own). `storage_driver` ("erofs", "overlay", "copy"; default: $HOLDALL_DRIVER, then what was found best) says
+    how new layers and containers are laid out. Nothing is opened before it is needed; `close`, or a `with` block,
+    releases it. Safe to use from several threads; every error is a class of `holdall.errors`.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, run_root: str | os.PathLike[str] | None = None
+        self,
+        root: str | os.PathLike[str] | None = None,
+        run_root: str | os.PathLike[str] | None = None,
+        *,
+        storage_driver: str = "",
     ) -> None:
         self.paths = Paths.choose(os.fspath(root) if root else None, os.fspath(run_root) if run_root else None)
         self._database: Database | None = None
         self._durable: Database | None = None
         self._early: list[Connection] = []
+        self._storage_driver = storage_driver
+        self._snapshots: Layers | None = None
         self.explain: Callable[[str], None] | None = None
         """Called with one line for each decision before it is carried out; None for silence."""
 
@@ -91,6 +99,15 @@ class Engine:
         if self._database is None:
             self._database = open_database(self.paths)
         return self._database
+
+    @property
+    def snapshots(self) -> Layers:
+        """Layers and root file systems (internal). Raises InvalidOption, Unsupported for the driver asked for."""
+        if self._snapshots is None:
+            from holdall.store.snapshots.choose import snapshots
+
+            self._snapshots = snapshots(self.paths, self.database(), self._storage_driver)
+        return self._snapshots
 
     def connect(self) -> Connection:
         """A connection to the store's supervisor, which is brought up for it: the one asked for early, or a new one."""

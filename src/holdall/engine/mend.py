@@ -17,6 +17,8 @@ def mend(engine: Engine) -> Iterator[str]:
     """Remove leftovers, yielding a sentence for each. Containers that run are adopted first and left alone."""
     from holdall.supervisor.client import connect
 
+    yield from _driver(engine)
+    yield from _layers(engine)
     with connect(engine.paths) as connection:
         connection.containers()
         alive = {container.id for container in engine.containers.list()}
@@ -25,6 +27,36 @@ def mend(engine: Engine) -> Iterator[str]:
         yield from _folders(engine, alive)
     for garbage in engine.system.collect():
         yield f"{garbage.kind} {garbage.subject}"
+
+
+def _driver(engine: Engine) -> Iterator[str]:
+    """What the store has noted of this kernel, if that has changed without a new release (a module came or went)."""
+    from holdall.store.snapshots.choose import look_again, verdict
+    from holdall.store.snapshots.probe import probe
+
+    noted, now = verdict(engine.paths, engine.database()), probe(engine.paths)
+    if (noted.driver, noted.way) != (now.driver, now.way):
+        look_again(engine.paths, engine.database())
+        yield f"storage driver {noted.driver}, now {now.driver}"
+
+
+def _layers(engine: Engine) -> Iterator[str]:
+    """Mounts of layers that no supervisor looks after: a new one takes them over, or off when nothing runs."""
+    from holdall.runtime import layers
+    from holdall.supervisor.bringup import is_owned
+    from holdall.supervisor.client import connect
+
+    for place in layers.orphans():
+        layers.detach(place)
+        yield f"mount {place}"
+    if is_owned(engine.paths):
+        return
+    before = layers.mounted(engine.paths.layer_mounts)
+    if before:
+        with connect(engine.paths) as connection:
+            connection.containers()
+        for place in sorted(set(before) - set(layers.mounted(engine.paths.layer_mounts))):
+            yield f"mount {place}"
 
 
 def _cgroups(engine: Engine, alive: set[str]) -> Iterator[str]:

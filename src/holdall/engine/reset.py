@@ -20,6 +20,7 @@ FILES = ("index.json", "oci-layout", "holdall.db-wal", "holdall.db-shm", "holdal
 def reset(engine: Engine) -> None:
     """Remove containers (running ones are killed), then the network, then the files; only what Holdall made there."""
     from holdall.linux import cgroups
+    from holdall.runtime import layers
     from holdall.store.trees import remove_tree
 
     for container in engine.containers.list(all=True):
@@ -37,6 +38,7 @@ def reset(engine: Engine) -> None:
         # no cgroups on this host: then there is none of ours either
         pass
     engine.close()
+    layers.clear(engine.paths.layer_mounts)
     for name in FOLDERS:
         remove_tree(f"{engine.paths.root}/{name}")
     for name in FILES:

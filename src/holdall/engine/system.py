@@ -105,6 +105,7 @@ class System:
             "ContainersStopped": len(states) - states.count("running") - states.count("paused"),
             "Images": len(engine.images.list()),
             "Driver": engine.containers.snapshots.name,
+            "DriverStatus": driver_status(engine),
             "CgroupDriver": "cgroupfs",
             "CgroupVersion": cgroup_version(),
             "SupervisorPid": supervisor,
@@ -119,6 +120,15 @@ class System:
             "SystemTime": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "SecurityOptions": ["name=seccomp,profile=builtin"],
         }
+
+
+def driver_status(engine: Engine) -> list[list[str]]:
+    """What was found out about storage drivers here, in pairs as in `docker info`."""
+    from holdall.store.snapshots.choose import verdict
+
+    found = verdict(engine.paths, engine.database())
+    ways = {"file": "files", "loop": "loop devices", "": "not at all"}
+    return [["Best here", found.driver], ["EROFS images mounted", ways.get(found.way, found.way)], ["Why", found.why]]
 
 
 def cgroup_version() -> str:

@@ -19,13 +19,13 @@ ATTRIBUTES = mount.ATTR_RDONLY | mount.ATTR_NOSUID | mount.ATTR_NODEV | mount.AT
 container and in no other place: nobody can run or open them through the host's mount table."""
 
 
-def open_mount(source: str, device: str) -> int:
+def open_mount(source: str, device: str, way: str = "") -> int:
     """A descriptor of a detached mount of the image `source` with its data in `device`, both regular files.
 
-    Environment HOLDALL_EROFS_MOUNT=loop (or file) keeps it to one way. Raises OSError: ENODEV when the kernel has no
-    EROFS, EINVAL when it does not know this image's features, whatever else it says.
+    `way` (or the environment, HOLDALL_EROFS_MOUNT) keeps it to one: "file" or "loop". Raises OSError: ENODEV when the
+    kernel has no EROFS, EINVAL when it does not know this image's features, whatever else it says.
     """
-    way = os.environ.get(VARIABLE)
+    way = way or os.environ.get(VARIABLE, "")
     if way != LOOP:
         try:
             return _open(source, device)

@@ -101,7 +101,44 @@ def clear(folder: str) -> None:
 
 
 def mounted(folder: str) -> list[str]:
-    """Places directly below `folder` that something is mounted at, in this process's mount namespace."""
+    """Places directly below `folder` that a layer is mounted at, in this process's mount namespace."""
+    return [target for target, _ in _table() if os.path.dirname(target) == folder]
+
+
+def orphans() -> list[str]:
+    """Places where a layer is mounted whose index was deleted: with its store, or in another mount namespace."""
+    found = []
+    for target, source in _table():
+        layer = os.path.dirname(source)
+        ours = os.path.basename(layer) == os.path.basename(target) and "/layers/" in layer
+        if ours and not os.path.exists(source):
+            found.append(target)
+    return found
+
+
+def _table() -> list[tuple[str, str]]:
+    """Mount points of EROFS and the images mounted there (proc_pid_mountinfo(5)); of loop devices, their files."""
+    found = []
     with open("/proc/self/mountinfo", errors="surrogateescape") as file:
-        places = [line.split(" ")[4] for line in file]
-    return [place for place in places if os.path.dirname(place) == folder]
+        for line in file:
+            before, _, after = line.partition(" - ")
+            kind, source, *_ = after.split(" ")
+            if kind == "erofs":
+                found.append((_plain(before.split(" ")[4]), _backing(_plain(source))))
+    return found
+
+
+def _plain(text: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def _backing(source: str) -> str:
+    if not source.startswith("/dev/loop"):
+        return source
+    try:
+        with open(f"/sys/block/{source.removeprefix('/dev/')}/loop/backing_file", errors="surrogateescape") as file:
+            return file.read().rstrip("\n").removesuffix(" (deleted)")
+    except OSError:
+        return source

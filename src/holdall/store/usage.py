@@ -68,7 +68,7 @@ def measure(images: ImageStore, *, running: Collection[str] = ()) -> Usage:
         tuple(found),
         total,
         total - sum(sizes[item] for item in kept),
-        _containers(database, paths, running),
+        _containers(images, running),
         _volumes(database, paths),
     )
 
@@ -94,10 +94,10 @@ def _sizes(images: ImageStore, needs: dict[str, set[str]]) -> dict[str, int]:
     return sizes
 
 
-def _containers(database: Database, paths: Paths, running: Collection[str]) -> tuple[ItemUsage, ...]:
+def _containers(images: ImageStore, running: Collection[str]) -> tuple[ItemUsage, ...]:
     return tuple(
-        ItemUsage(row.name, disk_usage(paths.container(row.id) + "/upper"), row.id in running)
-        for row in Containers(database).list()
+        ItemUsage(row.name, images.snapshots.upper_usage(row.id), row.id in running)
+        for row in Containers(images.database).list()
     )
 
 

@@ -9,7 +9,6 @@ import socket
 
 from holdall.linux import process
 from holdall.paths import Paths
-from holdall.runtime import layers
 from holdall.supervisor import adopting, ops, starting
 from holdall.supervisor.bringup import LISTENER_FD, LOCK, LOCK_FD
 from holdall.supervisor.idle import Idle
@@ -65,6 +64,8 @@ class Server:
         """Serve."""
         supervisor = self._supervisor
         adopting.adopt_all(supervisor)
+        if not supervisor.containers:
+            self._unmount_layers()
         supervisor.loop.add(self._listener.fileno(), IN, self._ready)
         self._idle.consider()
         supervisor.loop.run()
@@ -74,6 +75,13 @@ class Server:
         elif self._idle.owned():
             supervisor.keeper.dismiss()
             supervisor.surroundings.clear()
+            self._unmount_layers()
+
+    def _unmount_layers(self) -> None:
+        """While we hold the lock and nobody is served: no container of the store runs or starts."""
+        if os.path.isdir(self._paths.layer_mounts):
+            from holdall.runtime import layers
+
             layers.clear(self._paths.layer_mounts)
 
     def _ready(self, _mask: int) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 
 from holdall.errors import HoldallError
-from holdall.runtime import create, layers, status
+from holdall.runtime import create, status
 from holdall.runtime.launch import Launch as RuntimeLaunch
 from holdall.runtime.launch import Overlay, Stdio
 from holdall.supervisor import ending, fifos
@@ -66,6 +66,8 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
     run = supervisor.paths.container_run(container.id)
     spec = read_spec(folder)
     if isinstance(launch.rootfs, Overlay) and launch.rootfs.mounts:
+        from holdall.runtime import layers
+
         layers.ensure(launch.rootfs.mounts)
     seccomp = read_filter(launch.seccomp)
     make_run_folder(run)

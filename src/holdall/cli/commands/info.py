@@ -46,4 +46,7 @@ def main(state: State, options: Namespace) -> int:
         elif name == "SupervisorPid":
             value = "not running" if value is None else f"process {value}"
         state.print(f"{title}: {value}")
+        if name == "Driver":
+            for label, text in facts["DriverStatus"]:
+                state.print(f"  {label}: {text}")
     return 0
