@@ -29,7 +29,10 @@ MAX_PIECE = 64 << 20
 SAMPLE = 1 << 20
 """Bytes of the tar by which candidates are told apart."""
 
-CPU_SECONDS = 20.0
+FIND_SECONDS = 20.0
+ZSTD_LEVELS = (3, 1, 2, *range(4, 13), 19)
+"""What is tried: the others' tables take longer to set up than a whole layer at these."""
+
 READ = 1 << 20
 
 
@@ -142,28 +145,37 @@ def _probe(recipe: Recipe) -> int:
     plain = replace(recipe, header=GZIP_HEADER.hex(), version="", probe=0)
     known = _probes.get(plain)
     if known is None:
-        sample = b"".join([b"%d:%d\n" % (number, number * number % 9973) for number in range(12_000)])
+        sample = _sample()
         encoder = plain.encoder(len(sample))
         known = _probes[plain] = zlib.crc32(encoder.compress(sample) + encoder.flush())
     return known
 
 
-def find(blob: BinaryIO, tar: BinaryIO, tar_size: int, *, seconds: float = CPU_SECONDS) -> Recipe | None:
-    """The recipe by which `blob` comes from `tar`, proven over every byte; None when there is none within `seconds`
-    of this thread's time. Both are seekable, and read from their starts.
+def _sample() -> bytes:
+    """80 KB that compress as files do: words that come again, and noise."""
+    words, seed = [], 1
+    for _ in range(20_000):
+        seed = seed * 1103515245 + 12345 & 0x7FFFFFFF
+        words.append(b"%x " % (seed >> (16 if seed & 0x10000 else 24)))
+    return b"".join(words)
+
+
+def find(blob: BinaryIO, tar: BinaryIO, tar_size: int, *, seconds: float = FIND_SECONDS) -> Recipe | None:
+    """The recipe by which `blob` comes from `tar`, proven over every byte; None when there is none within `seconds`.
+    Both are seekable, and read from their starts.
 
     Most blobs in the world come from compressors we do not have (Go's, pigz): that is found out within milliseconds.
     """
-    until = time.thread_time() + seconds
+    until = time.monotonic() + seconds
     sample = _read(tar, 0, min(SAMPLE, tar_size))
     start = _read(blob, 0, SAMPLE + (SAMPLE >> 3) + MAX_HEADER)
     for recipe in _candidates(start, tar_size):
-        began = time.thread_time()
+        began = time.monotonic()
         if began > until:
             break
         if not _fits(recipe, sample, start, tar_size):
             continue
-        now = time.thread_time()
+        now = time.monotonic()
         is_affordable = (now - began) * tar_size <= (until - now) * max(1, len(sample))
         if is_affordable and _is_proven(recipe, blob, tar, tar_size, until):
             return signed(recipe)
@@ -193,12 +205,22 @@ def _candidates(start: bytes, tar_size: int) -> Iterator[Recipe]:
                 yield Recipe(ZLIB, level, header=text, memory=memory)
         yield Recipe(ZLIB, 0, header=text)
     elif start[:4] == b"\x28\xb5\x2f\xfd" and len(start) > 5:
-        flags = start[4]
-        sized = flags >> 6 != 0 or bool(flags & 0x20)
-        if flags & 3 or (sized and tar_size == 0):
-            return
-        for threads in (0, 1):
-            for level in (3, 1, 2, *range(4, 23)):
+        yield from _zstd_candidates(start[4], start[5], tar_size)
+
+
+def _zstd_candidates(flags: int, window: int, tar_size: int) -> Iterator[Recipe]:
+    """By the frame's header (RFC 8878 section 3.1.1.1), which leaves only levels with the same window."""
+    import zstandard
+
+    single = bool(flags & 0x20)
+    sized = flags >> 6 != 0 or single
+    if flags & 3 or (sized and tar_size == 0):
+        return
+    size = tar_size if sized else 0
+    for threads in (0, 1):
+        for level in ZSTD_LEVELS:
+            log = zstandard.ZstdCompressionParameters.from_level(level, source_size=size).window_log
+            if single or window == (log - 10) << 3:
                 yield Recipe(ZSTD, level, checksum=bool(flags & 4), sized=sized, threads=threads)
 
 
@@ -241,7 +263,7 @@ def _is_proven(recipe: Recipe, blob: BinaryIO, tar: BinaryIO, tar_size: int, unt
     blob.seek(0)
     while data := tar.read(READ):
         out = encoder.compress(data)
-        if time.thread_time() > until or (out and _exactly(blob, len(out)) != out):
+        if time.monotonic() > until or (out and _exactly(blob, len(out)) != out):
             return False
     out = encoder.flush()
     return _exactly(blob, len(out)) == out and not blob.read(1)
