@@ -44,8 +44,9 @@ def busybox_tar(path: str) -> str:
 class CommandStore:
     """One store in a folder of its own. `close` ends everything in it, with `system reset` and then by force."""
 
-    def __init__(self, folder: str, *, warm: bool = False) -> None:
+    def __init__(self, folder: str, *, warm: bool = False, driver: str = "") -> None:
         self.folder = folder
+        self._driver = {"HOLDALL_DRIVER": driver} if driver else {}
         self.paths = Paths(folder + "/root", folder + "/run")
         self._warm = warm
 
@@ -56,6 +57,7 @@ class CommandStore:
             "HOLDALL_WARM": "1" if (self._warm if warm is None else warm) else "0",
             "HOLDALL_SUPERVISOR_GRACE": "2",
             "COLUMNS": "200",
+            **self._driver,
             **(more or {}),
         }
 
@@ -92,9 +94,14 @@ class CommandStore:
             return ""
 
     def debris(self, running: Sequence[str] = ()) -> list[str]:
-        """What of this store is on the host beyond what the containers with these IDs need: mounts, cgroups, links."""
+        """What of this store is on the host beyond what the containers with these IDs need: mounts, cgroups, links.
+
+        Mounts of layers are the supervisor's as long as there is one.
+        """
+        layers = self.paths.layer_mounts + "/" if self.processes("supervisor") else "\n"
         with open("/proc/self/mountinfo", errors="surrogateescape") as file:
-            found = [f"mount {line.split(' ')[4]}" for line in file if self.folder in line]
+            places = [line.split(" ")[4] for line in file if self.folder in line]
+        found = [f"mount {place}" for place in places if not place.startswith(layers)]
         for top in ("", *os.listdir("/sys/fs/cgroup")):
             place = f"/sys/fs/cgroup/{top}/{self.paths.cgroup}"
             if os.path.isdir(place):
@@ -119,6 +126,7 @@ class CommandStore:
 
     def _kill(self) -> None:
         from holdall.linux import cgroups
+        from holdall.runtime import layers
 
         for kind in ("keeper", "supervisor", "warm"):
             for pid in self.processes(kind):
@@ -126,6 +134,7 @@ class CommandStore:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
+        layers.clear(self.paths.layer_mounts)
         driver = cgroups.driver()
         for name in driver.leftovers(self.paths.cgroup, ()):
             group = driver.open(self.paths.cgroup, name)

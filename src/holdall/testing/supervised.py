@@ -127,9 +127,11 @@ class World:
     def kill(self) -> None:
         """Kill what a failed test left running, and remove the store's cgroup."""
         from holdall.linux import cgroups
+        from holdall.runtime import layers
 
         for pid in (*self.keeper_pids(), *self.supervisor_pids()):
             os.kill(pid, signal.SIGKILL)
+        layers.clear(self.paths.layer_mounts)
         driver = cgroups.driver()
         for name in driver.leftovers(self.paths.cgroup, ()):
             group = driver.open(self.paths.cgroup, name)
