@@ -74,27 +74,21 @@ def _config(container: Container, image: ContainerConfig) -> ContainerConfig:
 
 
 def _layer(engine: Engine, container: Container, blobs: HeldContent, *, pause: bool) -> Layer:
-    from holdall.image.image import Layer
-    from holdall.layer.compression import compressor
     from holdall.layer.diff import write_layer
-    from holdall.layer.hashing import HashingWriter
-    from holdall.oci import mediatype
+    from holdall.store.layer_maker import LayerMaker
 
-    connection = container.connect() if pause and container.state.status == "running" else None
-    try:
-        if connection is not None:
-            connection.pause(container.id, held=True)
-        with blobs.create() as blob:
-            out = compressor("gzip", blob)
-            plain = HashingWriter(out)
-            with engine.containers.snapshots.written(container.id, container.diff_ids) as (upper, lowers):
-                write_layer(upper, lowers, plain, placeholders=FILE_TARGETS)
-            out.close()
-            descriptor = blob.commit(mediatype.OCI_LAYER_GZIP)
-    finally:
-        if connection is not None:
-            _let_go(connection, container)
-    return Layer(descriptor, plain.digest, blobs)
+    snapshots = engine.containers.snapshots
+    with LayerMaker(snapshots, blobs) as maker:
+        connection = container.connect() if pause and container.state.status == "running" else None
+        try:
+            if connection is not None:
+                connection.pause(container.id, held=True)
+            with snapshots.written(container.id, container.diff_ids) as (upper, lowers):
+                write_layer(upper, lowers, maker, placeholders=FILE_TARGETS)
+        finally:
+            if connection is not None:
+                _let_go(connection, container)
+        return maker.commit().layer(blobs)
 
 
 def _let_go(connection: Connection, container: Container) -> None:

@@ -7,13 +7,15 @@ from holdall.oci.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
     from holdall.engine.engine import Engine
     from holdall.events import Reporter
+    from holdall.image.image import Layer
     from holdall.oci.container_config import ContainerConfig
     from holdall.pack.options import PackOptions
+    from holdall.pack.write import TarSink
     from holdall.store.records import ImageRecord
 
 
@@ -81,7 +83,12 @@ def import_tree(
     store = engine.images.writing
     with store.hold() as blobs:
         image = archives.import_tree(
-            archive, blobs, config=chosen, platform=Platform.parse(platform) if platform else host(), comment=message
+            archive,
+            blobs,
+            store.snapshots,
+            config=chosen,
+            platform=Platform.parse(platform) if platform else host(),
+            comment=message,
         )
         return store.write(image, reference, progress=reporter)
 
@@ -90,9 +97,18 @@ def pack(
     engine: Engine, programs: Sequence[str], name: str | None, options: PackOptions, reporter: Reporter
 ) -> ImageRecord:
     """Store an image made from programs of this machine."""
-    from holdall.pack.pack import pack as make
+    from holdall.pack.pack import build, plan_pack
+    from holdall.store.layer_maker import LayerMaker
 
     reference = Reference.parse(name) if name else None
-    return engine.images.writing.write(
-        make(programs, options, engine.paths.ingest, reporter), reference, progress=reporter
-    )
+    store = engine.images.writing
+    plan = plan_pack(programs, options)
+    with store.hold() as blobs:
+
+        def layer(write: Callable[[TarSink], None]) -> Layer:
+            with LayerMaker(store.snapshots, blobs, plan.compression) as maker:
+                write(maker)
+                return maker.commit().layer(blobs)
+
+        image = build(plan, engine.paths.ingest, reporter, layer)
+        return store.write(image, reference, progress=reporter)

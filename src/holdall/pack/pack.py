@@ -24,7 +24,7 @@ from holdall.pack.collect import Collector
 from holdall.pack.lookup import STANDARD_PATH, find_program, search_path
 from holdall.pack.options import checked, epoch_of, ports
 from holdall.pack.plan import Plan
-from holdall.pack.write import write_layer
+from holdall.pack.write import FileLayers, write_layer
 from holdall.record import record
 
 TYPE_CHECKING = False
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdall.image.image import Image, Layer
     from holdall.pack.options import PackOptions
     from holdall.pack.python import PythonFacts
+    from holdall.pack.write import MakeLayer
 
 MAX_PROGRAMS = 1_000
 
@@ -104,17 +105,20 @@ def plan_pack(programs: Sequence[str], options: PackOptions) -> PackPlan:
     )
 
 
-def build(plan: PackPlan, directory: str, report: Reporter = silent) -> Image:
-    """Write the layers to nameless files below `directory`. Raises NoSpace, NotPermitted, InvalidInput."""
+def build(plan: PackPlan, directory: str, report: Reporter = silent, make: MakeLayer | None = None) -> Image:
+    """Write the layers by `make`, by default to nameless files below `directory`.
+
+    Raises NoSpace, NotPermitted, InvalidInput.
+    """
     with contextlib.ExitStack() as stack:
         for facts, sources in plan.pythons:
             report(Event("bytecode", "compiling", 0, len(sources)))
             for file in bytecode.add(plan.base, facts, sources, directory, plan.epoch):
                 stack.callback(file.close)
-        return _image(plan, directory, report)
+        return _image(plan, make or FileLayers(directory, plan.compression), report)
 
 
-def _image(plan: PackPlan, directory: str, report: Reporter) -> Image:
+def _image(plan: PackPlan, make: MakeLayer, report: Reporter) -> Image:
     layers: list[Layer] = []
     history: list[History] = []
     created = timestamp.render(plan.epoch * 1_000_000_000)
@@ -123,7 +127,7 @@ def _image(plan: PackPlan, directory: str, report: Reporter) -> Image:
         ("added", plan.added, "holdall pack --add"),
     ):
         if len(items):
-            layers.append(write_layer(name, items, directory, plan.compression, plan.epoch, report))
+            layers.append(write_layer(name, items, make, plan.epoch, report))
             history.append(History(created, step))
     return from_layers(plan.platform, layers, plan.config, created=created, history=history)
 

@@ -1,4 +1,4 @@
-"""A plan becomes a layer: one deterministic tar in one file, compressed on the way, never held in memory."""
+"""A plan becomes a layer: one deterministic tar, handed on as it is made, never held in memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,23 @@ from holdall.pack.plan import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import BinaryIO, Self
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO, Protocol, Self
 
     from holdall.events import Reporter
     from holdall.oci.digest import Digest
     from holdall.pack.plan import Item
+
+    class TarSink(Protocol):
+        """Takes a tar; `size` is how much of it by now."""
+
+        size: int
+
+        def write(self, data: bytes, /) -> object:
+            """Take all of `data`."""
+
+    MakeLayer = Callable[[Callable[[TarSink], None]], Layer]
+    """Makes a layer: calls what it is given with something to write the tar to."""
 
 PROGRESS = 256
 """Entries from one event to the next."""
@@ -56,32 +67,46 @@ class FileBlob:
         self._file.close()
 
 
-def write_layer(
-    name: str, items: Iterable[Item], directory: str, compression: str, epoch: int, report: Reporter
-) -> Layer:
-    """Write the items, in their order, to a nameless file below `directory`; `name` is the subject of events.
+class FileLayers:
+    """A MakeLayer that compresses into nameless files below `directory`. Raises NoSpace."""
+
+    def __init__(self, directory: str, compression: str) -> None:
+        self._directory = directory
+        self._compression = compression
+
+    def __call__(self, write: Callable[[TarSink], None]) -> Layer:
+        """Make one layer."""
+        file: BinaryIO = tempfile.TemporaryFile(dir=self._directory)
+        try:
+            blob = HashingWriter(file)
+            with compressor(self._compression, blob) as compressed:
+                plain = HashingWriter(compressed)
+                write(plain)
+            file.flush()
+        except BaseException as err:
+            with contextlib.suppress(OSError):
+                file.close()
+            if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f'no space left in "{self._directory}" for the layer') from err
+            raise
+        descriptor = Descriptor(layer_type(self._compression), blob.digest, blob.size)
+        return Layer(descriptor, plain.digest, FileBlob(descriptor.digest, file))
+
+
+def write_layer(name: str, items: Iterable[Item], make: MakeLayer, epoch: int, report: Reporter) -> Layer:
+    """Write the items, in their order, into a layer; `name` is the subject of events.
 
     Raises NoSpace, NotPermitted (a file that may not be read), InvalidInput (one that changed meanwhile).
     """
-    file: BinaryIO = tempfile.TemporaryFile(dir=directory)
-    try:
-        blob = HashingWriter(file)
-        with compressor(compression, blob) as compressed:
-            plain = HashingWriter(compressed)
-            _write_tar(name, items, plain, epoch, report)
-        file.flush()
-    except BaseException as err:
-        with contextlib.suppress(OSError):
-            file.close()
-        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f'no space left in "{directory}" for the layer') from err
-        raise
-    descriptor = Descriptor(layer_type(compression), blob.digest, blob.size)
-    report(Event(name, "packed", plain.size, plain.size, done=True))
-    return Layer(descriptor, plain.digest, FileBlob(descriptor.digest, file))
+
+    def write(out: TarSink) -> None:
+        _write_tar(name, items, out, epoch, report)
+        report(Event(name, "packed", out.size, out.size, done=True))
+
+    return make(write)
 
 
-def _write_tar(name: str, items: Iterable[Item], out: HashingWriter, epoch: int, report: Reporter) -> None:
+def _write_tar(name: str, items: Iterable[Item], out: TarSink, epoch: int, report: Reporter) -> None:
     tar = TarWriter(out)
     for number, item in enumerate(items):
         _add(tar, item, epoch)

@@ -14,7 +14,7 @@ from holdall.image.mutate import with_media_types
 from holdall.image.validate import check_image
 from holdall.oci import timestamp
 from holdall.record import replace
-from holdall.store import labels, layout_index
+from holdall.store import compressed, labels, layout_index
 from holdall.store.ingest import copy_blob
 from holdall.store.names import drop_unused_manifests, put_name
 from holdall.store.records import Name
@@ -125,9 +125,10 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
     with ThreadPoolExecutor(WORKERS, "unpack") as pool:
         try:
             for layer in image.layers:
-                _copy(layer, hold, progress)
+                hold.keep_layer(layer.diff_id)
+                if not _is_known(store, layer):
+                    _copy(layer, hold, progress)
                 if str(layer.diff_id) not in jobs:
-                    hold.keep_layer(layer.diff_id)
                     held = _from(layer, hold)
                     jobs[str(layer.diff_id)] = pool.submit(store.snapshots.ensure, held, report)
             return [job.result() for job in jobs.values()]
@@ -139,6 +140,14 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
 
 def _from(layer: Layer, hold: HeldContent) -> Layer:
     return replace(layer, source=hold)
+
+
+def _is_known(store: ImageStore, layer: Layer) -> bool:
+    """Whether the layer is here, and its blob is known to be a form of it: nobody needs the blob's bytes then."""
+    if not store.snapshots.has(str(layer.diff_id)):
+        return False
+    row = compressed.known(store.database, layer.descriptor.digest)
+    return row is not None and row.diff_id == layer.diff_id and row.descriptor.size == layer.descriptor.size
 
 
 def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:

@@ -84,4 +84,28 @@ platform's manifest. `manifests.listed` is what index.json shows for it: itself,
 it is Docker's, since readers of image layouts pass Docker's over. `parts` lists every blob a manifest needs. `holds`
 names blobs and layers (`layer:<diff-id>`) that work under way relies on before a row refers to them (see holds.py)."""
 
-MIGRATIONS = (VERSION_1,)
+VERSION_2 = (
+    """CREATE TABLE compressed (
+        digest TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        recipe TEXT NOT NULL DEFAULT '',
+        used INTEGER NOT NULL)""",
+    "CREATE INDEX compressed_diff_id ON compressed (diff_id)",
+    """CREATE TABLE origins (
+        digest TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (digest, repository)) WITHOUT ROWID""",
+    """CREATE TABLE uploads (
+        digest TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        location TEXT NOT NULL,
+        started INTEGER NOT NULL,
+        PRIMARY KEY (digest, repository)) WITHOUT ROWID""",
+)
+"""Version 2. `compressed`: this blob decompresses to this diff-id, and by `recipe` (recipes.py; "" when unknown) it can
+be made again. `origins`: this repository of a registry has this blob. `uploads`: where an interrupted push goes on."""
+
+MIGRATIONS = (VERSION_1, VERSION_2)

@@ -76,7 +76,9 @@ def test_an_image_too_large_leaves_nothing_and_the_next_fits(images: ImageStore)
 def test_a_layer_that_unpacks_too_large_leaves_nothing(images: ImageStore) -> None:
     with pytest.raises(NoSpace), images.hold() as blobs:
         tree = io.BytesIO(tar_of({f"zeros{n}": bytes(2 << 20) for n in range(6)}))
-        images.write(archive.import_tree(tree, blobs, config=ContainerConfig(), platform=host()), None)
+        images.write(
+            archive.import_tree(tree, blobs, images.snapshots, config=ContainerConfig(), platform=host()), None
+        )
     nothing_half(images)
     assert list(images.content.digests()) == []
 

@@ -295,7 +295,9 @@ def test_import_makes_one_gzip_layer_with_the_given_config(images: ImageStore) -
     config = ContainerConfig(cmd=("/bin/sh",), env=("A=b",))
     for data in (tar, gzip.compress(tar), zstandard.ZstdCompressor().compress(tar)):
         with images.hold() as blobs:
-            image = archive.import_tree(io.BytesIO(data), blobs, config=config, platform=host(), created=0)
+            image = archive.import_tree(
+                io.BytesIO(data), blobs, images.snapshots, config=config, platform=host(), created=0
+            )
             record = images.write(image, Reference.parse("imported"))
         assert record.layers == (str(Digest.of(tar)),)
         assert image.config.config == config
@@ -307,7 +309,12 @@ def test_import_makes_one_gzip_layer_with_the_given_config(images: ImageStore) -
 def test_import_of_garbage_leaves_nothing(images: ImageStore, paths: Paths) -> None:
     for data in (b"not a tar" * 1000, gzip.compress(b"not a tar" * 1000), gzip.compress(tar_of({"a": b"1"}))[:-9]):
         with pytest.raises(InvalidArchive), images.hold() as blobs:
-            images.write(archive.import_tree(io.BytesIO(data), blobs, config=ContainerConfig(), platform=host()), None)
+            images.write(
+                archive.import_tree(
+                    io.BytesIO(data), blobs, images.snapshots, config=ContainerConfig(), platform=host()
+                ),
+                None,
+            )
         assert list(images.content.digests()) == []
         assert os.listdir(paths.ingest) == []
 
