@@ -49,20 +49,23 @@ def sweep(
 
     if blobs is not None and layers is not None and not blobs and not layers:
         return Swept({}, {})
+    layers = None if layers is None else set(layers)
     asides: dict[str, Aside] = {}
     gone_blobs: dict[str, int] = {}
     gone_layers: dict[str, int] = {}
     with database.transaction():
         drop_dead(database, paths)
         held = {subject for (subject,) in database.execute("SELECT subject FROM holds")}
-        candidates = ContentStore(paths).digests() if blobs is None else blobs
-        for digest in sorted(set(candidates) - used_blobs(database) - held):
+        held_layers = {subject.removeprefix(LAYER) for subject in held if subject.startswith(LAYER)}
+        needed_layers = used_layers(database) | held_layers
+        # a layer's tar is the blob with the diff-id as digest: it stays and goes with the layer
+        candidates = set(ContentStore(paths).digests() if blobs is None else blobs).union(layers or ())
+        for digest in sorted(candidates - used_blobs(database) - needed_layers - held):
             count = _unlink(f"{paths.blobs}/{digest.replace(':', '/', 1)}", dry_run=dry_run)
             if count is not None:
                 gone_blobs[digest] = count
-        held_layers = {subject.removeprefix(LAYER) for subject in held if subject.startswith(LAYER)}
         there = snapshots.diff_ids() if layers is None else layers
-        for diff_id in sorted(set(there) - used_layers(database) - held_layers):
+        for diff_id in sorted(set(there) - needed_layers):
             if dry_run:
                 gone_layers[diff_id] = snapshots.usage(diff_id)
             elif aside := snapshots.set_aside(diff_id):

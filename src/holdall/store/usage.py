@@ -80,7 +80,8 @@ def _needs(images: ImageStore, image: ImageRecord) -> set[str]:
         UNION SELECT digest FROM manifests WHERE image = ? UNION SELECT target FROM names WHERE image = ?""",
         (image.id, image.id, image.id),
     )
-    return {digest for (digest,) in blobs} | {f"layer {diff_id}" for diff_id in image.layers}
+    # a layer's tar is the blob with the diff-id as digest, where it is kept
+    return {digest for (digest,) in blobs}.union(image.layers, (f"layer {diff_id}" for diff_id in image.layers))
 
 
 def _sizes(images: ImageStore, needs: dict[str, set[str]]) -> dict[str, int]:
