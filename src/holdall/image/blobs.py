@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import BinaryIO, Protocol, Self
 
@@ -43,3 +44,37 @@ if TYPE_CHECKING:
 
         def open(self, descriptor: Descriptor) -> BinaryIO:
             """A readable, closable stream of the blob from its start. Raises BlobNotFound."""
+
+    class BlobOrigins(Protocol):
+        """Which repositories of registries have a blob; repositories by full name ("docker.io/library/debian")."""
+
+        def of(self, digest: Digest) -> Sequence[str]:
+            """Repositories that were seen to have it, the last seen first."""
+
+        def note(self, digest: Digest, repository: str) -> None:
+            """It was seen there now."""
+
+        def forget(self, digest: Digest, repository: str) -> None:
+            """It is not there any more."""
+
+    class UploadNote(Protocol):
+        """What is remembered of one upload beyond the death of this process; a context manager."""
+
+        @property
+        def location(self) -> str:
+            """Where an earlier attempt can be taken up, "" for none."""
+
+        def keep(self, location: str) -> None:
+            """Remember where the upload goes on; "" when it is over."""
+
+        def __enter__(self) -> Self: ...
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+        ) -> None: ...
+
+    class UploadNotes(Protocol):
+        """Uploads that may have to be taken up by another process."""
+
+        def begin(self, digest: Digest, repository: str) -> UploadNote | None:
+            """The note of one upload; None while another process has it."""

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from holdall.events import Reporter
-    from holdall.image.blobs import BlobSource
+    from holdall.image.blobs import BlobOrigins, BlobSource, UploadNotes
     from holdall.image.image import Image
     from holdall.image.index import ImageIndex
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
     from holdall.oci.reference import Reference
-    from holdall.registry.repository import Repository
 
 MAX_INDEX_DEPTH = 4
 
@@ -40,19 +39,22 @@ async def push(
     *,
     tags: Sequence[str] = (),
     mount_from: Mapping[Digest, str] | None = None,
+    origins: BlobOrigins | None = None,
+    notes: UploadNotes | None = None,
     options: Options | None = None,
     reporter: Reporter = silent,
 ) -> Descriptor:
     """Store an image under the reference's tag (or only its digest) and further `tags`; the manifest's descriptor.
 
-    `mount_from` names, for blobs, a repository path of the same registry that may have them already.
+    `mount_from` names, for blobs, a repository path of the same registry that may have them already. `origins` knows
+    where blobs are, and is told; `notes` lets a push go on where a killed one stopped.
     Raises Unauthorized, RateLimited, RegistryError; BlobNotFound, IntegrityError; InvalidReference when the
     reference has another digest.
     """
     with named(f'cannot push "{reference.familiar()}"'):
         names = _names(reference, image.digest, tags)
         async with Transport(options or Options()) as transport:
-            job = _Push(repositories(transport, reference, write=True)[0], image.source, reporter, mount_from or {})
+            job = _Push(transport, reference, image.source, reporter, mount_from or {}, origins, notes)
             await job.blobs(image.manifest)
             return await job.name(names, image.manifest.raw, image.manifest.media_type)
 
@@ -70,19 +72,29 @@ async def push_index(
     with named(f'cannot push "{reference.familiar()}"'):
         names = _names(reference, index.digest, tags)
         async with Transport(options or Options()) as transport:
-            job = _Push(repositories(transport, reference, write=True)[0], index.source, reporter, mount_from or {})
+            job = _Push(transport, reference, index.source, reporter, mount_from or {})
             await job.members(index.index, 0)
             return await job.name(names, index.index.raw, index.index.media_type)
 
 
 class _Push:
     def __init__(
-        self, repository: Repository, source: BlobSource, reporter: Reporter, mount_from: Mapping[Digest, str]
+        self,
+        transport: Transport,
+        reference: Reference,
+        source: BlobSource,
+        reporter: Reporter,
+        mount_from: Mapping[Digest, str],
+        origins: BlobOrigins | None = None,
+        notes: UploadNotes | None = None,
     ) -> None:
-        self._repository = repository
+        self._repository = repository = repositories(transport, reference, write=True)[0]
+        self._reference = reference
         self._source = source
         self._reporter = reporter
         self._mount_from = mount_from
+        self._origins = origins
+        self._notes = notes
         self._options = repository.registry.transport.options
         self._gate = asyncio.Semaphore(self._options.concurrency)
         self._done: set[Digest] = set()
@@ -107,9 +119,22 @@ class _Push:
                 descriptor,
                 self._source,
                 Progress(self._reporter, descriptor),
-                mount_from=self._mount_from.get(descriptor.digest),
+                name=self._reference.name,
+                mount_from=self._mounts(descriptor),
+                origins=self._origins,
+                notes=self._notes,
                 chunk=self._options.upload_chunk,
             )
+
+    def _mounts(self, descriptor: Descriptor) -> list[str]:
+        """Paths of repositories of the same registry that may have the blob."""
+        given = self._mount_from.get(descriptor.digest)
+        found = [given] if given else []
+        for name in self._origins.of(descriptor.digest) if self._origins is not None else ():
+            domain, _, path = name.partition("/")
+            if domain == self._reference.domain and name != self._reference.name:
+                found.append(path)
+        return found
 
     async def members(self, index: Index, depth: int) -> None:
         """Push the members of an index by digest, nested indexes first; all must be in the source before any goes."""
