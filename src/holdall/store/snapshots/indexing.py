@@ -76,50 +76,43 @@ class IndexWriter(Intake):
 
     def _finish(self, diff_id: Digest) -> LayerInfo:
         assert self._tar is not None
+        info = self._index(diff_id, self._tar.fd)
         self.blobs.announce(diff_id)
         if self.blobs.has(diff_id):
             self._tar.remove()
         else:
             publish(self.blobs, self._tar, diff_id)
         self._tar = None
-        return self._publish(diff_id)
+        self._making.publish(info, durable.sync_folder)
+        return info
 
     def _index_blob(self, diff_id: Digest) -> None:
         """The tar is here, verified when it came: only read it."""
         self.blobs.keep_layer(diff_id)
-        with open(self.blobs.path(diff_id), "rb", buffering=0) as stream:
-            while data := stream.read(CHUNK):
+        with open(self.blobs.path(diff_id), "rb", buffering=0) as tar:
+            while data := tar.read(CHUNK):
                 self._indexer.feed(data)
                 self.size += len(data)
-        self._info = self._publish(diff_id)
+            self._info = self._index(diff_id, tar.fileno())
+        self._making.publish(self._info, durable.sync_folder)
         self.complete = True
 
-    def _publish(self, diff_id: Digest) -> LayerInfo:
+    def _index(self, diff_id: Digest, tar: int) -> LayerInfo:
+        """Write the index into the temp folder, durable. Before anything is published: it may yet be refused."""
         from holdall.erofs.writer import write_image
 
+        def fetch(offset: int, length: int) -> bytes:
+            data = os.pread(tar, length, offset)
+            if len(data) != length:
+                raise IntegrityError(f'blob "{diff_id}" is shorter than it was')
+            return data
+
         root, stats = self._indexer.finish()
-        with (
-            open(self.blobs.path(diff_id), "rb", buffering=0) as tar,
-            open(f"{self._making.folder}/{INDEX}", "xb", buffering=0) as index,
-        ):
-
-            def fetch(offset: int, length: int) -> bytes:
-                data = os.pread(tar.fileno(), length, offset)
-                if len(data) != length:
-                    raise IntegrityError(f'blob "{diff_id}" is shorter than it was')
-                return data
-
-            write_image(
-                root,
-                index.fileno(),
-                device_size=self.size,
-                fetch=fetch,
-                uuid=bytes.fromhex(diff_id.encoded[:32]),
-            )
+        with open(f"{self._making.folder}/{INDEX}", "xb", buffering=0) as index:
+            uuid = bytes.fromhex(diff_id.encoded[:32])
+            write_image(root, index.fileno(), device_size=self.size, fetch=fetch, uuid=uuid)
             os.fsync(index.fileno())
         if root.xattrs and root.xattrs.get(b"trusted.overlay.opaque") == b"y":
             with open(f"{self._making.folder}/{OPAQUE}", "xb"):
                 pass
-        info = LayerInfo(str(diff_id), stats.bytes, stats.entries, self.size)
-        self._making.publish(info, durable.sync_folder)
-        return info
+        return LayerInfo(str(diff_id), stats.bytes, stats.entries, self.size)
