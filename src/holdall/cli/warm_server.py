@@ -30,7 +30,8 @@ BACKLOG = 128
 F_SETSIG = 10
 PRELOADED = (
     "argparse", "gettext", "holdall.cli.main", "holdall.cli.state", "holdall.cli.arguments", "holdall.cli.each",
-    "holdall.engine.engine", "holdall.engine.containers", "holdall.engine.container", "holdall.store.snapshots.overlay",
+    "holdall.engine.engine", "holdall.engine.containers", "holdall.engine.container", "holdall.store.snapshots.choose",
+    "holdall.store.snapshots.erofs", "holdall.store.snapshots.overlay",
     "holdall.store.volumes", "holdall.engine.devices", "holdall.engine.network_files", "holdall.cli.progress",
     "holdall.cli.session", "holdall.cli.table", "holdall.cli.format.rows",
     "holdall.cli.format.template", "holdall.cli.failures",
