@@ -105,7 +105,7 @@ class Images:
 
     def push(self, name: str, *, options: TransferOptions | None = None, reporter: Reporter = silent) -> str:
         """Send an image to the registry its name says; returns the manifest's digest there."""
-        from holdall.engine.transfer import push
+        from holdall.engine.pushing import push
 
         return push(self._engine, name, options, reporter)
 

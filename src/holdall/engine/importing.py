@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdall.errors import InvalidOption
+from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 
 TYPE_CHECKING = False
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from holdall.engine.engine import Engine
     from holdall.events import Reporter
-    from holdall.image.image import Layer
+    from holdall.image.image import Image, Layer
     from holdall.oci.container_config import ContainerConfig
     from holdall.pack.options import PackOptions
     from holdall.pack.write import TarSink
@@ -47,9 +48,26 @@ def save(engine: Engine, names: Sequence[str], out: BinaryIO, format: str) -> No
         record = store.resolve(name)
         tags = [tag.text for tag in record.names if tag.tag and _asked(tag.text, name)]
         chosen.setdefault(record.id, (record, []))[1].extend(tags)
-    archive.save(
-        [(store.image(record), tuple(dict.fromkeys(tags))) for record, tags in chosen.values()], out, format=format
-    )
+    with engine.images.writing.hold() as hold:
+        images = []
+        for record, tags in chosen.values():
+            for diff_id in record.layers:
+                hold.keep_layer(Digest.parse(diff_id))
+            images.append((_saved(engine, store.image(record), format), tuple(dict.fromkeys(tags))))
+        archive.save(images, out, format=format)
+
+
+def _saved(engine: Engine, image: Image, format: str) -> Image:
+    """In a docker-archive layers are plain tars, if we have those; in an oci-archive what their manifest says, or,
+    when that cannot be had, compressed anew.
+    """
+    from holdall.store import anew
+
+    store = engine.images.writing
+    if format == "docker-archive":
+        return anew.with_plain_layers(image, store.content)
+    missing = anew.unavailable(image, store.content)
+    return anew.compressed_anew(image, store.content, store.database, missing) if missing else image
 
 
 def _asked(tag: str, name: str) -> bool:

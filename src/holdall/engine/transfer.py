@@ -1,10 +1,9 @@
-"""Pull and push: the registry client on one side, the store on the other."""
+"""Pull: the registry client on one side, the store on the other; and what pull and push share."""
 
 from __future__ import annotations
 
 import asyncio
 
-from holdall.errors import InvalidOption
 from holdall.oci.platform import Platform, host
 from holdall.oci.reference import Reference
 from holdall.record import record
@@ -61,20 +60,6 @@ def pull(
     with store.hold() as blobs:
         pulled = run(client.pull(reference, blobs, platform=wanted, options=client_options(options), reporter=reporter))
         return store.write(pulled.image, reference, index=pulled.index, pulled=True, progress=reporter)
-
-
-def push(engine: Engine, name: str, options: TransferOptions | None, reporter: Reporter) -> str:
-    """Send the image that has this name to the registry the name says."""
-    from holdall.registry import push as client
-
-    reference = Reference.parse(name)
-    if reference.digest is not None:
-        raise InvalidOption(f'cannot push "{name}": a name with a digest has no tag to push to')
-    store = engine.images.writing
-    record = store.resolve(name)
-    descriptor = run(client.push(store.image(record), reference, options=client_options(options), reporter=reporter))
-    store.add_digest(record, reference, str(descriptor.digest))
-    return str(descriptor.digest)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

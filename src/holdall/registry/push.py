@@ -56,6 +56,7 @@ async def push(
         async with Transport(options or Options()) as transport:
             job = _Push(transport, reference, image.source, reporter, mount_from or {}, origins, notes)
             await job.blobs(image.manifest)
+            job.check_missing()
             return await job.name(names, image.manifest.raw, image.manifest.media_type)
 
 
@@ -75,6 +76,14 @@ async def push_index(
             job = _Push(transport, reference, index.source, reporter, mount_from or {})
             await job.members(index.index, 0)
             return await job.name(names, index.index.raw, index.index.media_type)
+
+
+class BlobsMissing(BlobNotFound):
+    """The bytes of these blobs are neither here nor at a registry known to have had them."""
+
+    def __init__(self, digests: tuple[Digest, ...]) -> None:
+        super().__init__(f'no blob "{digests[0]}" here or where it came from', hint="pull or load the image again")
+        self.digests = digests
 
 
 class _Push:
@@ -98,6 +107,7 @@ class _Push:
         self._options = repository.registry.transport.options
         self._gate = asyncio.Semaphore(self._options.concurrency)
         self._done: set[Digest] = set()
+        self._missing: list[Digest] = []
 
     async def blobs(self, manifest: Manifest) -> None:
         """Upload what a manifest points to, except layers that must not be distributed."""
@@ -114,17 +124,30 @@ class _Push:
 
     async def _blob(self, descriptor: Descriptor) -> None:
         async with self._gate:
-            await upload(
-                self._repository,
-                descriptor,
-                self._source,
-                Progress(self._reporter, descriptor),
-                name=self._reference.name,
-                mount_from=self._mounts(descriptor),
-                origins=self._origins,
-                notes=self._notes,
-                chunk=self._options.upload_chunk,
-            )
+            try:
+                await self._upload(descriptor)
+            except BlobNotFound:
+                # the others may go on: what they bring there is needed whatever becomes of this one
+                self._missing.append(descriptor.digest)
+                Progress(self._reporter, descriptor).done("missing")
+
+    def check_missing(self) -> None:
+        """Raises BlobsMissing when there were no bytes for some blob."""
+        if self._missing:
+            raise BlobsMissing(tuple(self._missing))
+
+    async def _upload(self, descriptor: Descriptor) -> None:
+        await upload(
+            self._repository,
+            descriptor,
+            self._source,
+            Progress(self._reporter, descriptor),
+            name=self._reference.name,
+            mount_from=self._mounts(descriptor),
+            origins=self._origins,
+            notes=self._notes,
+            chunk=self._options.upload_chunk,
+        )
 
     def _mounts(self, descriptor: Descriptor) -> list[str]:
         """Paths of repositories of the same registry that may have the blob."""
@@ -149,6 +172,7 @@ class _Push:
                 await self.members(Index.parse(raw, one.media_type), depth + 1)
             else:
                 await self.blobs(Manifest.parse(raw, one.media_type))
+                self.check_missing()
             await self._repository.put_manifest(one.digest, raw, one.media_type)
 
     def _document(self, descriptor: Descriptor) -> bytes:

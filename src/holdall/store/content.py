@@ -47,11 +47,16 @@ class ContentStore:
             raise _missing(digest) from error
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """A seekable stream of the blob. Raises BlobNotFound; StoreCorrupt when its size is not the descriptor's."""
+        """A stream of the blob: its file, or the blob made again from its tar (see `remake.py`).
+
+        Raises BlobNotFound; StoreCorrupt when its size is not the descriptor's.
+        """
         try:
             stream = open(self.path(descriptor.digest), "rb", buffering=0)
-        except FileNotFoundError as error:
-            raise _missing(descriptor.digest) from error
+        except FileNotFoundError:
+            from holdall.store.remake import open_blob
+
+            return open_blob(self, descriptor)
         found = os.fstat(stream.fileno()).st_size
         if found != descriptor.size:
             stream.close()

@@ -1,0 +1,87 @@
+"""Push: an image of the store to the registry its name says, with what the store knows of other registries."""
+
+from __future__ import annotations
+
+from holdall.engine.transfer import client_options, run
+from holdall.errors import InvalidOption
+from holdall.events import Event
+from holdall.oci.digest import Digest
+from holdall.oci.reference import Reference
+from holdall.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from holdall.engine.engine import Engine
+    from holdall.engine.transfer import TransferOptions
+    from holdall.events import Reporter
+    from holdall.image.image import Image
+    from holdall.oci.descriptor import Descriptor
+    from holdall.store.images import ImageStore
+    from holdall.store.records import ImageRecord
+
+CHUNK = 8 << 20
+"""Bytes that a killed push may have to send again."""
+
+
+def push(engine: Engine, name: str, options: TransferOptions | None, reporter: Reporter) -> str:
+    """Send the image that has this name to the registry the name says; the manifest's digest.
+
+    Blobs whose bytes are not kept are made again from their tars, or come from where they once came from; when
+    neither is possible they are compressed anew, which makes another manifest of the same image.
+    """
+    from holdall.registry.push import BlobsMissing
+    from holdall.store.release import release
+
+    reference = Reference.parse(name)
+    if reference.digest is not None:
+        raise InvalidOption(f'cannot push "{name}": a name with a digest has no tag to push to')
+    store = engine.images.writing
+    record = store.resolve(name)
+    image = store.image(record)
+    try:
+        descriptor = _push(engine, image, reference, options, reporter)
+    except BlobsMissing as missing:
+        record, image = _anew(store, record, reference, missing.digests, reporter)
+        descriptor = _push(engine, image, reference, options, reporter)
+    store.add_digest(record, reference, str(descriptor.digest))
+    release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
+    return str(descriptor.digest)
+
+
+def _push(
+    engine: Engine, image: Image, reference: Reference, options: TransferOptions | None, reporter: Reporter
+) -> Descriptor:
+    from holdall.registry import push as client
+    from holdall.store.origins import Origins
+    from holdall.store.uploads import Uploads
+
+    return run(
+        client.push(
+            image,
+            reference,
+            origins=Origins(engine.database(durable=True)),
+            notes=Uploads(engine.database(), engine.paths),
+            options=replace(client_options(options), upload_chunk=CHUNK),
+            reporter=reporter,
+        )
+    )
+
+
+def _anew(
+    store: ImageStore, record: ImageRecord, reference: Reference, digests: Collection[Digest], reporter: Reporter
+) -> tuple[ImageRecord, Image]:
+    """The image with these blobs compressed again, stored under the name in place of the old manifest."""
+    from holdall.store.anew import compressed_anew
+
+    def tell(old: Descriptor, new: Descriptor) -> None:
+        reporter(Event(new.digest.short, "compressed", message=f"layer {old.digest.short} is compressed anew"))
+
+    with store.hold() as hold:
+        for diff_id in record.layers:
+            hold.keep_layer(Digest.parse(diff_id))
+        image = compressed_anew(store.image(record), hold, store.database, digests, tell)
+        changed = f"the manifest's digest is now {image.digest}, not {record.manifest}; the image ID stays"
+        reporter(Event(reference.familiar(), "changed", message=changed, done=True))
+        return store.write(image, reference), image
