@@ -75,9 +75,14 @@ def _hand_over(sock: _socket.socket, order: bytes) -> int | None:
     if len(answer) != 8:
         # refused, or gone before it began: nothing has been done
         return None
-    worker = int.from_bytes(answer, sys.byteorder)
-    _forward(worker)
-    sock.send(b"go")
+    before = _forward(int.from_bytes(answer, sys.byteorder))
+    try:
+        sock.send(b"go")
+    except OSError:
+        # it died waiting for this word: still nothing has been done
+        sock.close()
+        _restore(before)
+        return None
     while True:
         try:
             end = sock.recv(16)
@@ -91,8 +96,8 @@ def _hand_over(sock: _socket.socket, order: bytes) -> int | None:
         return FAILED
 
 
-def _forward(worker: int) -> None:
-    """Pass signals on, as if the command ran in this process."""
+def _forward(worker: int) -> dict[int, object]:
+    """Pass signals on, as if the command ran in this process; the handlers there were."""
     from _signal import SIG_IGN, getsignal, signal  # type: ignore[import-not-found]  # CPython's own
 
     def send(number: int, _frame: object) -> None:
@@ -101,9 +106,14 @@ def _forward(worker: int) -> None:
         except ProcessLookupError:
             pass
 
-    for number in FORWARDED:
-        if getsignal(number) != SIG_IGN:
-            signal(number, send)
+    return {number: signal(number, send) for number in FORWARDED if getsignal(number) != SIG_IGN}
+
+
+def _restore(handlers: dict[int, object]) -> None:
+    from _signal import signal
+
+    for number, handler in handlers.items():
+        signal(number, handler)
 
 
 def _umask() -> int:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     Records = list[tuple[bytes, bytes]]
 
 _KINDS = {kind.value: kind for kind in Kind} | {b"7": Kind.FILE, b"S": Kind.FILE, b"D": Kind.DIRECTORY}
-_EXTENSIONS = frozenset((b"x", b"X", b"g", b"L", b"K"))
+EXTENSIONS = frozenset((b"x", b"X", b"g", b"L", b"K"))
 _NO_DATA = frozenset((Kind.HARDLINK, Kind.SYMLINK, Kind.CHAR, Kind.BLOCK, Kind.DIRECTORY, Kind.FIFO))
 _GLOBAL_FORBIDDEN = (b"path", b"linkpath", b"size", b"GNU.sparse.")
-_ZERO = bytes(512)
-_NO_ID = (1 << 32) - 1
-_TIME_BOUND = 1 << 63
-_NS = 1_000_000_000
+ZERO = bytes(512)
+NO_ID = (1 << 32) - 1
+TIME_BOUND = 1 << 63
+NS = 1_000_000_000
 
 
 class TarReader:
@@ -111,10 +111,10 @@ class TarReader:
         self._feed.skip(self._left + self._padding)
         self._left = self._padding = 0
         self._entry = None
-        extended = _Extended()
+        extended = Extended()
         while True:
             block = self._feed.block()
-            if not block or block == _ZERO:
+            if not block or block == ZERO:
                 if extended.count:
                     raise InvalidArchive("tar stream ends after an extended header")
                 self._end(block)
@@ -125,7 +125,7 @@ class TarReader:
             found = header.parse(block)
             if found.flag == b"V":
                 self._feed.skip(found.size + -found.size % 512)
-            elif found.flag in _EXTENSIONS:
+            elif found.flag in EXTENSIONS:
                 self._extend(found, extended)
             else:
                 break
@@ -144,7 +144,7 @@ class TarReader:
                 raise InvalidArchive("tar stream has garbage behind its end mark")
         self._feed.settle()
 
-    def _extend(self, found: Header, extended: _Extended) -> None:
+    def _extend(self, found: Header, extended: Extended) -> None:
         limits = self._limits
         extended.count += 1
         extended.bytes += found.size
@@ -175,12 +175,12 @@ class TarReader:
         if len(self._global) > self._limits.records:
             raise LimitExceeded(f"global PAX headers hold more than {self._limits.records} records")
 
-    def _finish(self, found: Header, extended: _Extended) -> Entry:
+    def _finish(self, found: Header, extended: Extended) -> Entry:
         records = dict(self._global) if self._global else {}
         if extended.records:
             records.update(extended.records)
         name, link = extended.name or found.name, extended.link or found.link
-        uid, gid, size, mtime_ns = found.uid, found.gid, found.size, found.mtime * _NS
+        uid, gid, size, mtime_ns = found.uid, found.gid, found.size, found.mtime * NS
         if records:
             name = pax.text(records.get(b"GNU.sparse.name") or records.get(b"path") or name, "path")
             link = pax.text(records.get(b"linkpath") or link, "link target")
@@ -195,7 +195,7 @@ class TarReader:
             raise InvalidArchive("an entry has no name")
         if len(name) > self._limits.name or len(link) > self._limits.name:
             raise LimitExceeded(f'"{show(name)}" has a name or link longer than {self._limits.name} bytes')
-        if uid >= _NO_ID or gid >= _NO_ID or not -_TIME_BOUND <= mtime_ns // _NS < _TIME_BOUND:
+        if uid >= NO_ID or gid >= NO_ID or not -TIME_BOUND <= mtime_ns // NS < TIME_BOUND:
             raise InvalidArchive(f'"{show(name)}" has an owner or time out of range')
         if kind is Kind.FILE and name.endswith(b"/"):
             kind = Kind.DIRECTORY
@@ -220,7 +220,7 @@ class TarReader:
         )
 
     def _data(
-        self, found: Header, kind: Kind, size: int, extended: _Extended, records: dict[bytes, bytes]
+        self, found: Header, kind: Kind, size: int, extended: Extended, records: dict[bytes, bytes]
     ) -> tuple[tuple[tuple[int, int], ...] | None, int]:
         """Position the feed at the data; returns the sparse map and the real size."""
         limits = self._limits
@@ -262,7 +262,7 @@ class TarReader:
         return regions, real
 
     def _pax_sparse(
-        self, extended: _Extended, records: dict[bytes, bytes], size: int
+        self, extended: Extended, records: dict[bytes, bytes], size: int
     ) -> tuple[list[tuple[int, int]] | None, int]:
         regions = sparse.from_records(extended.records, self._limits)
         if records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor") == b"0":
@@ -286,7 +286,7 @@ class TarReader:
         return found
 
 
-class _Extended:
+class Extended:
     """What the extended headers in front of one entry said."""
 
     def __init__(self) -> None:
