@@ -13,6 +13,8 @@ SLOT_BITS = 5
 SLOT = 1 << SLOT_BITS
 
 SUPER_OFFSET = 1024
+CHECKED = BLOCK - SUPER_OFFSET if BLOCK > SUPER_OFFSET else BLOCK
+"""Bytes the superblock's checksum is over, from the superblock on."""
 MAGIC = 0xE0F5E1E2
 SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQB23x")
 """magic, checksum, feature_compat, blkszbits, sb_extslots, root_nid, inos, build_time, build_time_nsec, blocks,

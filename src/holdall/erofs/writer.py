@@ -17,6 +17,7 @@ from holdall.erofs.directory import Listing
 from holdall.erofs.format import (
     BLOCK,
     BLOCK_BITS,
+    CHECKED,
     CHUNK,
     CHUNK_BASED,
     CHUNK_INDEXES,
@@ -242,7 +243,7 @@ class _Image:
         )  # fmt: skip
         device = DEVICE.pack(b"", self.device_blocks, 0)
         compat = COMPAT_CHECKSUM | COMPAT_MTIME
-        block = (SUPER.pack(MAGIC, 0, compat, *fields) + device).ljust(BLOCK, b"\0")
+        block = (SUPER.pack(MAGIC, 0, compat, *fields) + device).ljust(CHECKED, b"\0")
         return SUPER.pack(MAGIC, crc32c(block), compat, *fields) + block[SUPER.size :]
 
 
