@@ -64,6 +64,10 @@ if TYPE_CHECKING:
         def location(self) -> str:
             """Where an earlier attempt can be taken up, "" for none."""
 
+        @property
+        def fd(self) -> int:
+            """A file that belongs to the note: a location written there, by whichever process, is remembered too."""
+
         def keep(self, location: str) -> None:
             """Remember where the upload goes on; "" when it is over."""
 

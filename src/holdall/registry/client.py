@@ -129,7 +129,7 @@ class Registry:
         base = await self.base()
         url = call.path if "://" in call.path else base + call.path
         own = urlsplit(url)[:2] == urlsplit(base)[:2]
-        header = await self._known(call.scopes) if own else None
+        header = await self.authorization(url, call.scopes)
         for attempt in range(MAX_LOGINS + 1):
             given = {**call.headers, "Authorization": header} if header else call.headers
             response = await self.transport.open(self._request(call.method, url, given, call.body))
@@ -140,6 +140,11 @@ class Registry:
             await discard(response)
             header = await self._login(challenges, call.scopes, header)
         raise AssertionError("unreachable")
+
+    async def authorization(self, url: str, scopes: Sequence[Scope]) -> str | None:
+        """The Authorization header for a URL; None for another server's, and as long as we were not asked."""
+        own = urlsplit(url)[:2] == urlsplit(await self.base())[:2]
+        return await self._known(scopes) if own else None
 
     async def _known(self, scopes: Sequence[Scope]) -> str | None:
         if (header := self._auth.header(scopes)) is not None:

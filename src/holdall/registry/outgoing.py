@@ -196,3 +196,40 @@ class RemoteBytes:
         self._rest = b""
         if response is not None:
             response.close()
+
+
+class Chunks:
+    """Whole chunks of an Outgoing, the next one gathered while one is sent."""
+
+    def __init__(self, outgoing: Outgoing, size: int, chunk: int) -> None:
+        self._outgoing = outgoing
+        self._size = size
+        self._chunk = chunk
+        self._ahead: tuple[int, int, asyncio.Task[list[bytes]]] | None = None
+
+    async def get(self, first: int, count: int) -> list[bytes]:
+        """`count` bytes from `first` on, in pieces. Raises as `Outgoing.pieces`."""
+        if self._ahead is not None and self._ahead[:2] != (first, count):
+            await self.close()
+        task = self._ahead[2] if self._ahead is not None else self._begin(first, count)
+        self._ahead = (first, count, task)
+        data = await task
+        after = first + count
+        left = min(self._chunk, self._size - after)
+        self._ahead = (after, left, self._begin(after, left)) if left else None
+        return data
+
+    def _begin(self, first: int, count: int) -> asyncio.Task[list[bytes]]:
+        return asyncio.create_task(self._gather(first, count))
+
+    async def _gather(self, first: int, count: int) -> list[bytes]:
+        return [data async for data in self._outgoing.pieces(first, count)]
+
+    async def close(self) -> None:
+        """Give up what was gathered ahead. Idempotent."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead[2].cancel()
+            await asyncio.wait((ahead[2],))
+            if not ahead[2].cancelled():
+                ahead[2].exception()

@@ -10,6 +10,7 @@ from holdall.image import verify
 from holdall.oci import mediatype
 from holdall.oci.index import Index
 from holdall.oci.manifest import Manifest
+from holdall.registry.courier import Courier
 from holdall.registry.options import Options
 from holdall.registry.progress import Progress
 from holdall.registry.pull import unique
@@ -55,7 +56,8 @@ async def push(
         names = _names(reference, image.digest, tags)
         async with Transport(options or Options()) as transport:
             job = _Push(transport, reference, image.source, reporter, mount_from or {}, origins, notes)
-            await job.blobs(image.manifest)
+            async with Courier(transport.options) as job.courier:
+                await job.blobs(image.manifest)
             job.check_missing()
             return await job.name(names, image.manifest.raw, image.manifest.media_type)
 
@@ -108,6 +110,7 @@ class _Push:
         self._gate = asyncio.Semaphore(self._options.concurrency)
         self._done: set[Digest] = set()
         self._missing: list[Digest] = []
+        self.courier: Courier | None = None
 
     async def blobs(self, manifest: Manifest) -> None:
         """Upload what a manifest points to, except layers that must not be distributed."""
@@ -146,6 +149,7 @@ class _Push:
             mount_from=self._mounts(descriptor),
             origins=self._origins,
             notes=self._notes,
+            courier=self.courier,
             chunk=self._options.upload_chunk,
         )
 

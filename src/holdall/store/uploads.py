@@ -1,12 +1,14 @@
 """The table `uploads`: where at a registry an upload goes on, for the next push when this one is killed.
 
-Whoever uploads holds the lock ingest/upload-HEX.lock; a second push of the same blob to the same repository keeps no
-note, so that two processes never write to one session.
+Whoever uploads holds the lock ingest/upload-HEX.lock; a second push of the same blob to the same repository waits, and
+in the end keeps no note, so that two processes never write to one session. The lock's file may hold a newer location
+than the row: a push's courier (registry/courier.py), which outlives it for a moment, writes there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 
 from holdall.store import locks
@@ -51,6 +53,15 @@ class Upload:
             "SELECT location FROM uploads WHERE digest = ? AND repository = ? AND started > ?", (*self._key, oldest)
         )
         self.location = str(row[0]) if row else ""
+        left = os.pread(lock.fd, MAX_LOCATION + 1, 0).decode("ascii", "replace") if row else ""
+        if left:
+            self.keep(left)
+        os.ftruncate(lock.fd, 0)
+
+    @property
+    def fd(self) -> int:
+        """The lock's file. Who has it open keeps the lock, and may write a newer location into it."""
+        return self._lock.fd
 
     def keep(self, location: str) -> None:
         """Remember where the upload goes on; "" when it is over. Raises NoSpace, NotPermitted."""
@@ -74,4 +85,8 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        self._lock.remove()
+        # a courier may still have something to write into the file of an upload that was cut short
+        if self.location:
+            self._lock.release()
+        else:
+            self._lock.remove()
