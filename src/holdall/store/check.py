@@ -57,6 +57,8 @@ def _blobs(database: Database, paths: Paths) -> Iterator[Problem]:
         try:
             found = os.stat(f"{paths.blobs}/{digest.replace(':', '/', 1)}").st_size
         except FileNotFoundError:
+            if obtainable(database, paths, digest):
+                continue
             yield Problem(f'blob "{digest}" of image {_short(image)} is missing', "remove the image and pull it again")
             continue
         if size not in (-1, found):
@@ -64,6 +66,17 @@ def _blobs(database: Database, paths: Paths) -> Iterator[Problem]:
                 f'blob "{digest}" of image {_short(image)} has {found} bytes, not {size}',
                 "remove the image and pull it again",
             )
+
+
+def obtainable(database: Database, paths: Paths, digest: str) -> bool:
+    """Whether a blob that has no file can be had again: from its layer's tar, or from a registry that has it.
+
+    A tar without a recipe counts: what is pushed then is compressed anew.
+    """
+    row = database.one("SELECT diff_id FROM compressed WHERE digest = ?", (digest,))
+    if row is not None and os.path.isfile(f"{paths.blobs}/{row[0].replace(':', '/', 1)}"):
+        return True
+    return database.one("SELECT 1 FROM origins WHERE digest = ?", (digest,)) is not None
 
 
 def _layers(database: Database, snapshots: Snapshotter) -> Iterator[Problem]:
@@ -92,9 +105,11 @@ def _volumes(database: Database, paths: Paths) -> Iterator[Problem]:
 
 
 def _garbage(database: Database, paths: Paths, snapshots: Snapshotter) -> Iterator[Problem]:
-    from holdall.store.gc import collect
+    from holdall.store.gc import PART_GRACE_SECONDS, collect
 
-    found = collect(database, paths, snapshots, dry_run=True)
+    found = collect(database, paths, snapshots, dry_run=True, grace=PART_GRACE_SECONDS)
+    # what the cache has over its budget is no damage, and goes with the next collection
+    found = tuple([one for one in found if one.kind not in ("cached blob", "file listing", "note")])
     if any(one.kind == "index" for one in found) and layout_index.current(paths):
         yield Problem("index.json is out of date", "run holdall system prune")
     rest = [one for one in found if one.kind != "index"]

@@ -11,28 +11,35 @@ import time
 
 from holdall.record import record
 from holdall.store import layout_index, locks
+from holdall.store.budget import PART, keep
 from holdall.store.leases import Leases
-from holdall.store.reserve import deleting
-from holdall.store.sweep import sweep
+from holdall.store.rows import sweep_rows
+from holdall.store.sweep import steps as sweep_steps
 from holdall.store.trees import Aside, disk_usage, set_aside, trash_in
+from holdall.store.uploads import name_of
 from holdall.store.volumes import Volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdall.paths import Paths
     from holdall.store.database import Database
     from holdall.store.leases import Lease
     from holdall.store.snapshots.snapshotter import Snapshotter
 
 GRACE_SECONDS = 60.0
+PART_GRACE_SECONDS = 24 * 3600.0
+"""How long a download that was cut short is left for the next one to go on with, where nobody asks for the space."""
 
 
 @record
 class Garbage:
     """One thing found; `size` in bytes on disk.
 
-    `kind` is "blob", "layer", "partial download", "container folder", "trash", "address", "volume" or "index". A
-    "volume" is a folder without row, which gets its row back (data is never deleted); an "index" was out of date.
+    `kind` is "blob", "layer", "partial download", "cached blob", "file listing", "container folder", "trash", "note",
+    "address", "volume" or "index". A "volume" is a folder without row, which gets its row back (data is never
+    deleted); an "index" was out of date; a "note" is a row about a blob that nothing needs.
     """
 
     kind: str
@@ -40,59 +47,86 @@ class Garbage:
     size: int = 0
 
 
-def collect(database: Database, paths: Paths, snapshots: Snapshotter, *, dry_run: bool = False) -> tuple[Garbage, ...]:
-    """Delete what nothing owns or refers to (with `dry_run` only name it). `database` must be durable.
+def collect(
+    database: Database, paths: Paths, snapshots: Snapshotter, *, dry_run: bool = False, grace: float = 0.0
+) -> tuple[Garbage, ...]:
+    """Delete what nothing owns or refers to (with `dry_run` only name it), and what the cache has over its budget.
 
-    Raises NoSpace, StoreCorrupt, OSError.
+    `grace` is how old a download that was cut short must be, in seconds. `database` must be durable. Raises NoSpace,
+    StoreCorrupt, InvalidOption (the budget's setting), OSError.
     """
-    found = _ingest(paths, dry_run=dry_run)
-    swept = deleting(database, lambda: sweep(database, paths, snapshots, dry_run=dry_run))
-    found += [Garbage("blob", digest, size) for digest, size in swept.blobs.items()]
-    found += [Garbage("layer", diff_id, size) for diff_id, size in swept.layers.items()]
-    found += _trash(paths, snapshots, dry_run=dry_run)
-    found += _containers(database, paths, dry_run=dry_run)
-    found += [Garbage("address", f"{lease.address} on {lease.network}") for lease in _leases(database, dry_run=dry_run)]
-    found += _volumes(database, paths, dry_run=dry_run)
-    found += _index(database, paths, dry_run=dry_run)
-    return tuple(found)
+    return tuple(steps(database, paths, snapshots, dry_run=dry_run, grace=grace))
 
 
-def _ingest(paths: Paths, *, dry_run: bool) -> list[Garbage]:
+def steps(
+    database: Database, paths: Paths, snapshots: Snapshotter, *, dry_run: bool = False, grace: float = 0.0
+) -> Iterator[Garbage]:
+    """As `collect`, little by little: no transaction or lock lasts from one piece of garbage to the next.
+
+    May be left at any point, by an exception or a kill as well; what was begun the next collection goes on with.
+    """
+    yield from _ingest(database, paths, grace, dry_run=dry_run)
+    for swept in sweep_steps(database, paths, snapshots, dry_run=dry_run):
+        for digest, size in swept.blobs.items():
+            yield Garbage("blob", digest, size)
+        for diff_id, size in swept.layers.items():
+            yield Garbage("layer", diff_id, size)
+    yield from _trash(paths, snapshots, dry_run=dry_run)
+    yield from _containers(database, paths, dry_run=dry_run)
+    for lease in _leases(database, dry_run=dry_run):
+        yield Garbage("address", f"{lease.address} on {lease.network}")
+    yield from _volumes(database, paths, dry_run=dry_run)
+    yield from _index(database, paths, dry_run=dry_run)
+    for table, digest in sweep_rows(database, dry_run=dry_run):
+        yield Garbage("note", f"{digest} in {table}")
+    for one in keep(database, paths, dry_run=dry_run):
+        yield Garbage(CACHED.get(one.kind, one.kind), one.subject, one.size)
+
+
+CACHED = {"blob": "cached blob"}
+
+
+def _ingest(database: Database, paths: Paths, grace: float, *, dry_run: bool) -> Iterator[Garbage]:
     """Files in ingest/ whose owner is gone: partial downloads, locks, holds (their rows go with the next sweep)."""
-    found = []
+    uploads = {name_of(digest, place) for digest, place in database.all("SELECT digest, repository FROM uploads")}
+    oldest = time.time() - grace
     for name in sorted(os.listdir(paths.ingest)):
+        if name in uploads:
+            continue
         path = f"{paths.ingest}/{name}"
         lock = locks.attempt(path, create=False)
         if lock is None:
             continue
-        size = os.fstat(lock.fd).st_blocks * 512
+        there = os.fstat(lock.fd)
+        if grace and name.endswith(PART) and there.st_mtime > oldest:
+            lock.release()
+            continue
         if dry_run:
             lock.release()
         else:
             lock.remove()
+        size = there.st_blocks * 512
         if size or not name.endswith(".lock"):
-            found.append(Garbage("partial download", name, size))
-    return found
+            yield Garbage("partial download", name, size)
 
 
-def _trash(paths: Paths, snapshots: Snapshotter, *, dry_run: bool) -> list[Garbage]:
+def _trash(paths: Paths, snapshots: Snapshotter, *, dry_run: bool) -> Iterator[Garbage]:
     asides = snapshots.leftovers(claim=not dry_run)
     asides += [Aside(path) for path in (*trash_in(paths.containers), *trash_in(paths.volumes))]
-    found = [Garbage("trash", aside.path, disk_usage(aside.path) if dry_run else aside.remove()) for aside in asides]
-    found += [Garbage("trash", path, size) for path, size in layout_index.leftovers(paths, remove=not dry_run)]
-    return found
+    for aside in asides:
+        yield Garbage("trash", aside.path, disk_usage(aside.path) if dry_run else aside.remove())
+    for path, size in layout_index.leftovers(paths, remove=not dry_run):
+        yield Garbage("trash", path, size)
 
 
-def _containers(database: Database, paths: Paths, *, dry_run: bool) -> list[Garbage]:
-    found = []
+def _containers(database: Database, paths: Paths, *, dry_run: bool) -> Iterator[Garbage]:
     for path in container_folders_without_row(database, paths):
         size = disk_usage(path)
         if not dry_run:
             aside = set_aside(path)
             if aside is not None:
                 aside.remove()
-        found.append(Garbage("container folder", path, size))
-    return found
+        yield Garbage("container folder", path, size)
 
 
 def container_folders_without_row(database: Database, paths: Paths) -> list[str]:
@@ -111,19 +145,18 @@ def _leases(database: Database, *, dry_run: bool) -> tuple[Lease, ...]:
     return leases.lost() if dry_run else leases.sweep()
 
 
-def _volumes(database: Database, paths: Paths, *, dry_run: bool) -> list[Garbage]:
+def _volumes(database: Database, paths: Paths, *, dry_run: bool) -> Iterator[Garbage]:
     volumes = Volumes(paths, database)
-    lost = volumes.folders_without_row()
-    for name in lost:
+    for name in volumes.folders_without_row():
         if not dry_run:
             volumes.create(name)
-    return [Garbage("volume", name) for name in lost]
+        yield Garbage("volume", name)
 
 
-def _index(database: Database, paths: Paths, *, dry_run: bool) -> list[Garbage]:
+def _index(database: Database, paths: Paths, *, dry_run: bool) -> Iterator[Garbage]:
     current = layout_index.current(paths)
     if current == layout_index.render(database) or (not current and not database.all("SELECT 1 FROM images LIMIT 1")):
-        return []
+        return
     if not dry_run:
         layout_index.refresh(database, paths)
-    return [Garbage("index", f"{paths.root}/index.json")]
+    yield Garbage("index", f"{paths.root}/index.json")

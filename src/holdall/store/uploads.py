@@ -27,6 +27,11 @@ MAX_AGE_SECONDS = 7 * 86_400
 """Registries forget sessions after a week at most (docker-registry's purge)."""
 
 
+def name_of(digest: str, repository: str) -> str:
+    """The lock's file in ingest/."""
+    return f"upload-{hashlib.sha256(f'{digest} {repository}'.encode()).hexdigest()[:32]}.lock"
+
+
 class Uploads:
     """UploadNotes over one store."""
 
@@ -36,8 +41,7 @@ class Uploads:
 
     def begin(self, digest: Digest, repository: str) -> Upload | None:
         """The note of one upload; None while another process has it. Raises OSError."""
-        name = hashlib.sha256(f"{digest} {repository}".encode()).hexdigest()[:32]
-        lock = locks.attempt(f"{self._paths.ingest}/upload-{name}.lock")
+        lock = locks.attempt(f"{self._paths.ingest}/{name_of(str(digest), repository)}")
         return None if lock is None else Upload(self._database, lock, str(digest), repository)
 
 

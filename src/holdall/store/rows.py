@@ -1,0 +1,77 @@
+"""Rows about blobs that nothing needs any more: of the tables `compressed`, `origins` and `uploads`.
+
+They promise nothing about files, so losing one too many costs a transfer and no image. The young ones stay: a pull or
+push under way may have noted them before anything refers to their blobs.
+"""
+
+from __future__ import annotations
+
+import time
+
+from holdall.store.holds import LAYER
+from holdall.store.names import used_layers
+from holdall.store.reserve import deleting
+from holdall.store.uploads import MAX_AGE_SECONDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdall.store.database import Database
+
+GRACE_SECONDS = 3600.0
+STEP = 200
+"""Rows deleted in one transaction."""
+
+_NEEDED = """SELECT digest FROM parts UNION SELECT digest FROM manifests UNION SELECT target FROM names
+    UNION SELECT subject FROM holds"""
+
+
+def sweep_rows(database: Database, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Iterator[tuple[str, str]]:
+    """Delete them; table and digest of each. Raises NoSpace, NotPermitted."""
+    for table, find in (("compressed", _compressed), ("origins", _origins), ("uploads", _uploads)):
+        keys = find(database, time.time_ns() - int(grace * 1e9))
+        for start in range(0, len(keys), STEP):
+            step = keys[start : start + STEP]
+            if not dry_run:
+                _delete(database, table, step)
+            for key in step:
+                yield table, str(key[0])
+
+
+def _compressed(database: Database, oldest: int) -> list[tuple[object, ...]]:
+    """A form of a layer that is here may be wanted again: by another image, or by a push."""
+    layers = used_layers(database)
+    layers |= {subject.removeprefix(LAYER) for (subject,) in database.all("SELECT subject FROM holds")}
+    rows = database.all(
+        f"SELECT digest, used, diff_id FROM compressed WHERE used < ? AND digest NOT IN ({_NEEDED})", (oldest,)
+    )
+    return [(digest, used) for digest, used, diff_id in rows if diff_id not in layers]
+
+
+def _origins(database: Database, oldest: int) -> list[tuple[object, ...]]:
+    sql = f"""SELECT digest, seen, repository FROM origins WHERE seen < ?
+        AND digest NOT IN ({_NEEDED} UNION SELECT digest FROM compressed)"""
+    return database.all(sql, (oldest,))
+
+
+def _uploads(database: Database, _oldest: int) -> list[tuple[object, ...]]:
+    """Whatever the grace: an interrupted push goes on as long as the registry keeps its session."""
+    oldest = time.time_ns() - int(MAX_AGE_SECONDS * 1e9)
+    return database.all("SELECT digest, started, repository FROM uploads WHERE started <= ?", (oldest,))
+
+
+def _delete(database: Database, table: str, keys: list[tuple[object, ...]]) -> None:
+    """Rows that were touched since they were found stay."""
+    sql = {
+        "compressed": "DELETE FROM compressed WHERE digest = ? AND used = ?",
+        "origins": "DELETE FROM origins WHERE digest = ? AND seen = ? AND repository = ?",
+        "uploads": "DELETE FROM uploads WHERE digest = ? AND started = ? AND repository = ?",
+    }[table]
+
+    def work() -> None:
+        with database.transaction():
+            for key in keys:
+                database.execute(sql, key)
+
+    deleting(database, work)
