@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class Contents:
-    """`size` bytes of contents, at block `address` of those behind the inodes, or -1 when they follow the inode."""
+    """`size` bytes of contents, at block `address` of those behind the inodes, or -1 when they follow the inode.
+
+    `xattrs` is what stands between both.
+    """
 
     __slots__ = ("address", "size", "xattrs")
 

@@ -1,123 +1,160 @@
 """The writer: every inode gets its place in a first walk, a second one writes what is known by then.
 
-The image is: superblock and device slot in block 2, inodes from block 3 on (each with its attributes, its chunk records
-or its short contents), shared attributes, then blocks of long directories, long symlinks and misaligned sparse files.
-The same tree gives the same bytes.
+The image is: superblock and device slot, inodes (each with its attributes, then its chunk records or its short
+contents), shared attributes, then blocks of long directories, long symlinks and copied chunks. The same tree gives the
+same bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import stat
 import struct
 
-from holdall.erofs.chunks import Sparse, bits_for
+from holdall.erofs.chunks import Chunks
 from holdall.erofs.contents import Contents
 from holdall.erofs.directory import Listing
 from holdall.erofs.format import (
-    BLOCK,
     BLOCK_BITS,
-    CHECKED,
     CHUNK,
     CHUNK_BASED,
+    CHUNK_BITS_MASK,
     CHUNK_INDEXES,
-    COMPAT_CHECKSUM,
-    COMPAT_MTIME,
     DEVICE,
     EXTENDED,
+    FILE_TYPES,
     FLAT_INLINE,
     FLAT_PLAIN,
-    INCOMPAT_CHUNKED,
-    INCOMPAT_DEVICES,
     INODE,
-    MAGIC,
-    NAME_MAX,
+    MAX_BLOCK_BITS,
+    MAX_BLOCKS,
+    MIN_BLOCK_BITS,
     SLOT,
     SLOT_BITS,
     SUPER,
     SUPER_OFFSET,
+    TARGET_MAX,
     XATTR_HEADER,
-    crc32c,
+    encode_device,
 )  # fmt: skip
+from holdall.erofs.output import Output
+from holdall.erofs.superblock import Superblock
 from holdall.erofs.xattr import Shared
-from holdall.errors import InvalidArchive, LimitExceeded
+from holdall.errors import InvalidArchive, LimitExceeded, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.erofs.chunks import Fetch
     from holdall.erofs.node import Node
 
-META_BLOCK = 3
-MAX_BLOCKS = 0xFFFFFFFE
-FLUSH = 1 << 20
+MAX_EXTRA = 1 << 28
+"""Bytes that chunk records and the zeros in copied chunks may take in one image."""
 _PLAIN = struct.Struct("<HHHHQIIIIqII16xHHI24x")
 """A file in one piece without attributes: inode, one chunk record, padding to the next slot."""
 _NS = 1_000_000_000
-_NOT_NAMES = frozenset((b"", b".", b".."))
-_REGULAR, _LINK, _DIRECTORY = 0o10, 0o12, 0o04
+_REGULAR, _LINK, _DIRECTORY = stat.S_IFREG >> 12, stat.S_IFLNK >> 12, stat.S_IFDIR >> 12
 
 
 def write_image(
-    root: Node, out_fd: int, *, device_size: int, fetch: Fetch | None = None, uuid: bytes | None = None
+    root: Node,
+    out_fd: int,
+    *,
+    device_size: int,
+    fetch: Fetch | None = None,
+    uuid: bytes | None = None,
+    block_bits: int = BLOCK_BITS,
 ) -> int:
-    """Write the image of a tree to an empty file; its size in bytes, a multiple of 512.
+    """Write the image of a tree to an empty file; its size in bytes, a multiple of the block size.
 
     `device_size` is the size of the file that holds the data; `fetch(offset, length)` reads from it what cannot be
-    pointed to (misaligned parts of sparse files). `uuid` is 16 bytes, by default made from the contents: overlayfs
-    wants one. The nodes are used up: write a tree once. Raises LimitExceeded, Unsupported, InvalidArchive, OSError.
+    pointed to (data that does not begin at a block). `uuid` is 16 bytes, by default made from the contents. Blocks are
+    of `1 << block_bits` bytes: 12 is what Linux before 6.4 and erofs-utils before 1.6 can read.
+
+    The nodes are used up: write a tree once. Raises LimitExceeded, Unsupported (an attribute's name), InvalidArchive (a
+    tree that no file system can hold, data beyond the device), OSError.
     """
-    if device_size >> BLOCK_BITS > MAX_BLOCKS:
+    if not MIN_BLOCK_BITS <= block_bits <= MAX_BLOCK_BITS:
+        raise Unsupported(f"an EROFS image cannot have blocks of 2^{block_bits} bytes")
+    if device_size >> block_bits > MAX_BLOCKS:
         raise LimitExceeded(f"a layer has {device_size} bytes, more than an index can point into")
-    return _Image(root, out_fd, device_size, fetch, uuid).write()
+    if root.children is None or root.inode >= 0:
+        raise InvalidArchive("the root of an image is no directory, or was written before")
+    try:
+        return _Image(root, out_fd, device_size, fetch, uuid, block_bits).write()
+    except struct.error as err:
+        raise LimitExceeded(f"an owner, a time or a size is beyond what an index can hold: {err}") from err
 
 
 class _Image:
-    """One image under way: `at` counts the bytes of the inodes, `blocks` those of what lies behind them."""
+    """One image under way: `at` counts the bytes up to the next inode, `blocks` those behind all inodes."""
 
-    def __init__(self, root: Node, fd: int, device_size: int, fetch: Fetch | None, uuid: bytes | None) -> None:
+    def __init__(
+        self, root: Node, fd: int, device_size: int, fetch: Fetch | None, uuid: bytes | None, block_bits: int
+    ) -> None:
         self.root = root
-        self.device_blocks = -(-device_size // BLOCK)
+        self.device_size = device_size
         self.fetch = fetch
         self.uuid = uuid
-        self.out = _Output(fd, META_BLOCK * BLOCK)
+        self.bits = block_bits
+        self.block = 1 << block_bits
+        head = SUPER_OFFSET + SUPER.size + DEVICE.size
+        self.at = -(-head // self.block) * self.block
         self.order: list[Node] = []
         self.spilled: list[Node] = []
-        self.shared = Shared()
-        self.at = 0
+        self.shared = Shared(self.block)
+        self.extra = 0
         self.blocks = 0
         self.data_block = 0
+        self.hash = None
+        if uuid is None:
+            import hashlib
+
+            self.hash = hashlib.blake2b(device_size.to_bytes(8, "little"), digest_size=16)
+        self.out = Output(fd, self.at, self.hash.update if self.hash else None)
 
     def write(self) -> int:
         """Both walks and the superblock."""
         self._walk()
-        xattr_block = META_BLOCK + -(-self.at // BLOCK)
-        self.data_block = xattr_block + -(-self.shared.size // BLOCK)
+        xattr_block = -(-self.at // self.block)
+        self.data_block = xattr_block + -(-self.shared.size // self.block)
         total = self.data_block + self.blocks
         if total > MAX_BLOCKS:
             raise LimitExceeded(f"the index of a layer would have {total} blocks")
         self._inodes()
-        self.out.pad(BLOCK)
-        self.out.put(self.shared.area())
-        self.out.pad(BLOCK)
-        self._spills()
-        self.out.flush()
-        self.out.first(SUPER_OFFSET, self._super(total, xattr_block))
-        return total * BLOCK
+        out = self.out
+        out.pad(self.block)
+        for piece in self.shared.area():
+            out.put(piece)
+        out.pad(self.block)
+        for node in self.spilled:
+            assert node.plan is not None
+            self._contents(node, node.plan)
+            out.pad(self.block)
+        out.flush()
+        uuid = self.uuid or (self.hash.digest() if self.hash else bytes(16))
+        devices = (-(-self.device_size // self.block),)
+        block = Superblock(self.bits, self.root.inode, len(self.order), total, 0, xattr_block, uuid, devices)
+        out.write(SUPER_OFFSET, block.encode())
+        return total * self.block
 
     def _walk(self) -> None:
-        """Give every inode its place: a directory's children stand together."""
+        """Give every inode its place: what a directory holds stands together."""
         self._place(self.root, self.root)
         stack = [self.root]
-        order, place = self.order, self._place
+        order, place, device_size, mask = self.order, self._place, self.device_size, self.block - 1
+        longest = self.block << CHUNK_BITS_MASK
         while stack:
             parent = stack.pop()
-            children = parent.children or {}
+            children, listing = parent.children, parent.plan
+            assert children is not None
+            assert type(listing) is Listing
             subfolders = 0
-            for name in sorted(children):
-                child = children[name]
-                if len(name) > NAME_MAX or b"/" in name or b"\0" in name or name in _NOT_NAMES:
-                    raise InvalidArchive(f"a file name of {len(name)} bytes cannot be kept")
+            for name in listing.names:
+                child = children.get(name)
+                if child is None:
+                    continue  # "." and ".."
                 if child.children is not None:
+                    if child.inode >= 0:
+                        raise InvalidArchive("a directory has two names")
                     subfolders += 1
                     stack.append(child)
                     place(child, parent)
@@ -125,8 +162,17 @@ class _Image:
                 child.nlink += 1
                 if child.inode >= 0:
                     continue
-                if child.mode >> 12 == _REGULAR and child.xattrs is None and type(child.extents) is int:
+                extents = child.extents
+                if (
+                    type(extents) is int
+                    and child.mode >> 12 == _REGULAR
+                    and not child.xattrs
+                    and not extents & mask
+                    and child.size <= longest
+                ):
                     # the common case in line: see _PLAIN
+                    if extents + child.size > device_size:
+                        raise InvalidArchive("a file's data lies beyond the end of the device")
                     child.inode = self.at >> SLOT_BITS
                     self.at += _PLAIN.size
                     order.append(child)
@@ -137,156 +183,115 @@ class _Image:
     def _place(self, node: Node, parent: Node) -> None:
         xattrs = self.shared.body(node.xattrs) if node.xattrs else b""
         head = INODE.size + len(xattrs)
-        kind = node.mode >> 12
         inline = 0
-        plan: Contents
-        if kind == _DIRECTORY:
-            plan = Listing(node, parent)
-            node.size = plan.size
-            inline = self._spill(node, plan, head)
-        elif kind == _LINK:
-            plan = Contents(len(node.target))
-            node.size = plan.size
-            inline = self._spill(node, plan, head)
-        elif kind == _REGULAR:
-            plan = Sparse(
-                node.size, node.extents if isinstance(node.extents, tuple) else ((0, node.size, node.extents),)
-            )
-            head = -(-head // 8) * 8 + CHUNK.size * plan.count
-            if plan.copied:
-                self._keep(node, plan, plan.copied)
-        else:
-            plan = Contents(0)
+        plan = self._plan(node, parent)
         plan.xattrs = xattrs
         node.plan = plan
-        if inline and (self.at + head) % BLOCK + inline > BLOCK:
-            self.at = -(-self.at // BLOCK) * BLOCK
+        if type(plan) is Chunks:
+            head = -(-head // CHUNK.size) * CHUNK.size + CHUNK.size * plan.count
+            if plan.copied:
+                self._spill(node, plan, plan.copied)
+        else:
+            node.size = plan.size
+            if head + plan.size <= self.block:
+                inline = plan.size
+            elif plan.size:
+                self._spill(node, plan, plan.size)
+        if inline and (self.at + head) % self.block + inline > self.block:
+            self.at = -(-self.at // self.block) * self.block  # what stands inline must not cross a block's border
         node.inode = self.at >> SLOT_BITS
         self.at += -(-(head + inline) // SLOT) * SLOT
         self.order.append(node)
 
-    def _spill(self, node: Node, plan: Contents, head: int) -> int:
-        """How many bytes go behind the inode: all where inode and contents fit into one block, else none."""
-        if head + plan.size <= BLOCK:
-            return plan.size
-        self._keep(node, plan, plan.size)
-        return 0
+    def _plan(self, node: Node, parent: Node) -> Contents:
+        kind = node.mode >> 12
+        if (node.children is None) == (kind == _DIRECTORY):
+            raise InvalidArchive("a directory has no children, or a file has")
+        if node.children is not None:
+            return Listing(node.children, parent, self.block)
+        if kind == _REGULAR:
+            return self._chunks(node)
+        if kind == _LINK:
+            if not 0 < len(node.target) <= TARGET_MAX or b"\0" in node.target:
+                raise InvalidArchive(f"a symlink has a target of {len(node.target)} bytes")
+            return Contents(len(node.target))
+        if kind not in FILE_TYPES:
+            raise InvalidArchive(f"a file has mode {node.mode:o}, which is no type's")
+        return Contents(0)
 
-    def _keep(self, node: Node, plan: Contents, size: int) -> None:
+    def _chunks(self, node: Node) -> Chunks:
+        extents = node.extents
+        parts = ((0, node.size, extents),) if isinstance(extents, int) else extents
+        plan = Chunks(node.size, parts, self.block)
+        if any(device + length > self.device_size for _, length, device in plan.parts):
+            raise InvalidArchive("a file's data lies beyond the end of the device")
+        self.extra += plan.extra
+        if self.extra > MAX_EXTRA:
+            raise LimitExceeded(f"the sparse files of a layer need more than {MAX_EXTRA} bytes in its index")
+        return plan
+
+    def _spill(self, node: Node, plan: Contents, size: int) -> None:
         plan.address = self.blocks
-        self.blocks += -(-size // BLOCK)
+        self.blocks += -(-size // self.block)
         self.spilled.append(node)
 
     def _inodes(self) -> None:
-        out, base = self.out, META_BLOCK * BLOCK
-        pack, bits_of = _PLAIN.pack, bits_for
+        out, put, pack, bits = self.out, self.out.put, _PLAIN.pack, self.bits
         layout = CHUNK_BASED << 1 | EXTENDED
-        put = out.put
         for node in self.order:
-            gap = base + (node.inode << SLOT_BITS) - out.at
+            inode = node.inode
+            gap = (inode << SLOT_BITS) - out.at
             if gap:
                 put(bytes(gap))
             if node.plan is None:
-                size, extents = node.size, node.extents
+                size = node.size
                 seconds, rest = divmod(node.mtime_ns, _NS)
                 put(
                     pack(
-                        layout, 0, node.mode, 0, size, CHUNK_INDEXES | bits_of(size), node.inode, node.uid, node.gid,
-                        seconds, rest, node.nlink, 0, 1, extents >> BLOCK_BITS,  # type: ignore[operator]
+                        layout, 0, node.mode, 0, size, CHUNK_INDEXES | ((size or 1) - 1 >> bits).bit_length(), inode,
+                        node.uid, node.gid, seconds, rest, node.nlink, 0, 1,
+                        node.extents >> bits,  # type: ignore[operator]
                     )
                 )  # fmt: skip
             else:
-                put(self._inode(node, node.plan))
+                self._inode(node, node.plan)
 
-    def _inode(self, node: Node, plan: Contents) -> bytes:
-        layout, union, tail = FLAT_PLAIN, 0, b""
-        if type(plan) is Sparse:
-            layout, union, tail = CHUNK_BASED, plan.format, plan.indexes(self.data_block + max(0, plan.address))
-        elif node.rdev:
-            union = _device(node.rdev)
+    def _inode(self, node: Node, plan: Contents) -> None:
+        layout, union = FLAT_PLAIN, 0
+        if type(plan) is Chunks:
+            layout, union = CHUNK_BASED, plan.format
+        elif node.rdev and (stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode)):
+            union = encode_device(node.rdev)
         elif plan.address >= 0:
             union = self.data_block + plan.address
         elif plan.size:
-            layout, tail = FLAT_INLINE, self._contents(node, plan)
+            layout = FLAT_INLINE
         seconds, rest = divmod(node.mtime_ns, _NS)
-        xattrs = plan.xattrs
+        xattrs, out = plan.xattrs, self.out
         count = (len(xattrs) - XATTR_HEADER.size) // 4 + 1 if xattrs else 0
-        head = INODE.pack(
-            layout << 1 | EXTENDED, count, node.mode, 0, node.size, union, node.inode & 0xFFFFFFFF, node.uid, node.gid,
-            seconds, rest, node.nlink,
+        out.put(
+            INODE.pack(
+                layout << 1 | EXTENDED, count, node.mode, 0, node.size, union, node.inode, node.uid, node.gid, seconds,
+                rest, node.nlink,
+            )
         )  # fmt: skip
-        if layout == CHUNK_BASED:
-            xattrs += bytes(-len(xattrs) % 8)
-        raw = head + xattrs + tail
-        return raw + bytes(-len(raw) % SLOT)
+        out.put(xattrs)
+        if type(plan) is Chunks:
+            out.pad(CHUNK.size)
+            for piece in plan.records(self.data_block + plan.address):
+                out.put(piece)
+        elif layout == FLAT_INLINE:
+            self._contents(node, plan)
+        out.pad(SLOT)
 
-    def _contents(self, node: Node, plan: Contents) -> bytes:
+    def _contents(self, node: Node, plan: Contents) -> None:
+        put = self.out.put
         if type(plan) is Listing:
-            return plan.data(node)
-        if type(plan) is Sparse:
+            put(plan.data(node))
+        elif type(plan) is Chunks:
             if self.fetch is None:
-                raise InvalidArchive("a sparse file's data is misaligned, and there is nothing to read it from")
-            return plan.data(self.fetch)
-        return node.target
-
-    def _spills(self) -> None:
-        for node in self.spilled:
-            assert node.plan is not None
-            self.out.put(self._contents(node, node.plan))
-            self.out.pad(BLOCK)
-
-    def _super(self, total: int, xattr_block: int) -> bytes:
-        uuid = self.uuid or self.out.digest.digest()
-        fields = (
-            BLOCK_BITS, 0, self.root.inode, len(self.order), 0, 0, total, META_BLOCK, xattr_block, uuid, b"",
-            INCOMPAT_CHUNKED | INCOMPAT_DEVICES, 0, 1, (SUPER_OFFSET + SUPER.size) // DEVICE.size, 0, 0, 0, 0, 0,
-        )  # fmt: skip
-        device = DEVICE.pack(b"", self.device_blocks, 0)
-        compat = COMPAT_CHECKSUM | COMPAT_MTIME
-        block = (SUPER.pack(MAGIC, 0, compat, *fields) + device).ljust(CHECKED, b"\0")
-        return SUPER.pack(MAGIC, crc32c(block), compat, *fields) + block[SUPER.size :]
-
-
-class _Output:
-    """Bytes in order, written in large pieces and hashed; `at` is where the next one goes."""
-
-    def __init__(self, fd: int, at: int) -> None:
-        self.at = at
-        self.digest = hashlib.blake2b(digest_size=16)
-        self._fd = fd
-        self._pieces: list[bytes] = []
-        self._waiting = 0
-
-    def put(self, data: bytes) -> None:
-        """Add bytes."""
-        self._pieces.append(data)
-        size = len(data)
-        self.at += size
-        self._waiting += size
-        if self._waiting >= FLUSH:
-            self.flush()
-
-    def pad(self, size: int) -> None:
-        """Zeros up to a multiple of `size`."""
-        self.put(bytes(-self.at % size))
-
-    def flush(self) -> None:
-        """Write what waits."""
-        data = b"".join(self._pieces)
-        self._pieces = []
-        self.first(self.at - self._waiting, data)
-        self._waiting = 0
-        self.digest.update(data)
-
-    def first(self, at: int, data: bytes) -> None:
-        """Write bytes at a place of their own."""
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(self._fd, view, at)
-            view, at = view[done:], at + done
-
-
-def _device(rdev: int) -> int:
-    """The kernel's new_encode_dev (include/linux/kdev_t.h)."""
-    major, minor = os.major(rdev), os.minor(rdev)
-    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+                raise InvalidArchive("a file's data is misaligned, and there is nothing to read it from")
+            for piece in plan.data(self.fetch):
+                put(piece)
+        else:
+            put(node.target)
