@@ -141,18 +141,18 @@ def saved(request: pytest.FixtureRequest, store: CommandStore, folder: str) -> t
     return request.param, path
 
 
-def layer_of(store: CommandStore, name: str = NAME) -> str:
-    """The folder of the image's only layer: the tree as we keep it."""
+def tree_of(store: CommandStore, name: str = NAME) -> dict[str, Facts]:
+    """The image's only layer: the tree as we show it."""
     (diff_id,) = json.loads(store.run("image", "inspect", name))[0]["RootFS"]["Layers"]
     from holdall.store.snapshots.overlay import OverlaySnapshots
 
-    (path,) = OverlaySnapshots(store.paths).lowers([diff_id])
-    return path
+    with OverlaySnapshots(store.paths).view([diff_id]) as (path,):
+        return survey(path)
 
 
 def test_the_imported_tree_is_the_tar(store: CommandStore, expected: dict[str, Facts]) -> None:
     assert len(expected) > 5000
-    assert differences(expected, survey(layer_of(store))) == []
+    assert differences(expected, tree_of(store)) == []
 
 
 def test_skopeo_copies_what_we_save_and_we_load_it_back(
@@ -163,7 +163,7 @@ def test_skopeo_copies_what_we_save_and_we_load_it_back(
     tool("skopeo", "copy", "--insecure-policy", f"{form}:{path}", f"oci:{layout}:{NAME}")
     other.run("load", "-q", "-i", layout)
     (found,) = other.run("images", "-q", "--no-trunc").split()
-    assert differences(expected, survey(layer_of(other, found))) == []
+    assert differences(expected, tree_of(other, found)) == []
 
 
 @pytest.mark.parametrize("saved", ["docker-archive"], indirect=True)
@@ -172,7 +172,7 @@ def test_our_archives_load_into_another_store_under_the_same_name(
 ) -> None:
     assert NAME in other.run("load", "-i", saved[1])
     assert other.run("images", "-q", "--no-trunc", NAME) == store.run("images", "-q", "--no-trunc", NAME)
-    assert differences(expected, survey(layer_of(other))) == []
+    assert differences(expected, tree_of(other)) == []
 
 
 def test_umoci_unpacks_the_store_itself(store: CommandStore, folder: str, expected: dict[str, Facts]) -> None:
@@ -198,7 +198,7 @@ def test_podman_runs_what_we_save_and_we_load_what_it_saves(
     back = other.folder + "/back.tar"
     podman("podman", "save", "-q", "--format", form, "-o", back, FULL)
     other.run("load", "-q", "-i", back)
-    assert differences(expected, survey(layer_of(other))) == []
+    assert differences(expected, tree_of(other)) == []
 
 
 @pytest.mark.parametrize("saved", ["docker-archive"], indirect=True)
@@ -214,12 +214,12 @@ def test_docker_runs_what_we_save_and_gives_it_back(
         back = other.folder + "/docker.tar"
         dockerd.run("save", "-o", back, NAME)
         other.run("load", "-q", "-i", back)
-        assert differences(expected, survey(layer_of(other))) == []
+        assert differences(expected, tree_of(other)) == []
         assert other.run("run", "--rm", "--network", "none", NAME, "python3", "-c", "print(7 * 6)").strip() == "42"
         dockerd.run("tag", NAME, pushed)
         dockerd.run("push", pushed)
         other.run("pull", "-q", pushed)
-        assert differences(expected, survey(layer_of(other, pushed))) == []
+        assert differences(expected, tree_of(other, pushed)) == []
     finally:
         dockerd.run("rmi", "-f", NAME, pushed, check=False)
 
@@ -245,7 +245,7 @@ def test_a_registry_gives_back_what_we_push(
     seen = json.loads(tool("skopeo", "inspect", "--tls-verify=false", f"docker://{name}"))
     assert seen["Digest"] in pushed
     other.run("pull", "-q", name)
-    assert differences(expected, survey(layer_of(other, name))) == []
+    assert differences(expected, tree_of(other, name)) == []
 
 
 def inside(store: CommandStore, script: str) -> str:
