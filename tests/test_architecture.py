@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "holdall"
 RANKS = {
     "checksum": 0, "errors": 0, "record": 0, "events": 0, "paths": 0,
-    "oci": 1, "linux": 1, "erofs": 1,
+    "oci": 1, "linux": 1, "dockerfile": 1, "erofs": 1,
     "image": 2, "layer": 2, "network": 2, "runtime": 2,
     "store": 3, "registry": 3, "supervisor": 3,
     "pack": 4,

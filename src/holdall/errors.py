@@ -7,6 +7,7 @@ HoldallError
 │   ├── InvalidMediaType    a media type we cannot use here
 │   ├── InvalidManifest     a manifest, index, config or layout
 │   ├── InvalidArchive      a tar stream or archive
+│   ├── DockerfileError     a Dockerfile or ignore file; knows the lines and shows them
 │   └── InvalidOption       a command-line or API option's value
 ├── Unsupported             well-formed, but Holdall or this kernel does not do it
 ├── NotFound
@@ -65,6 +66,25 @@ class InvalidManifest(InvalidInput):
 
 class InvalidArchive(InvalidInput):
     """A tar stream or image archive is malformed or tries to leave its root."""
+
+
+class DockerfileError(InvalidInput):
+    """A Dockerfile or ignore file does not follow its language.
+
+    `message` begins with file and line; `excerpt` shows the lines around, the guilty ones marked `>>>`.
+    `start` and `end` are line numbers from 1, both included, or 0 when no line can be named.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, file: str = "", start: int = 0, end: int = 0, excerpt: str = ""
+    ) -> None:
+        place = f"{file}:{start}" if start else file
+        super().__init__(f"{place}: {message}" if place else message, hint=hint)
+        self.cause = message
+        self.file = file
+        self.start = start
+        self.end = end or start
+        self.excerpt = excerpt
 
 
 class InvalidOption(InvalidInput):

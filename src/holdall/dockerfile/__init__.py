@@ -1,0 +1,1 @@
+"""The Dockerfile language as pure functions: text → lines → nodes → typed instructions → stages, expansion, checks."""
