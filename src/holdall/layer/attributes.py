@@ -1,21 +1,32 @@
-"""Extended attributes of an entry as a file system would keep them: what an index says must be what unpacking gives.
+"""Extended attributes as a file system would keep them: what a node of an index says must be what unpacking gives.
 
-setxattr(2), acl(5), capabilities(7); the kernel's fs/posix_acl.c (validity, effect on the mode), security/commoncap.c.
+setxattr(2), acl(5), capabilities(7); the kernel's fs/posix_acl.c (validity, effect on the mode, in its order of
+checks) and security/commoncap.c. Counterpart of `xattrs.apply`, where the kernel itself decides.
 """
 
 from __future__ import annotations
 
+import stat
 import struct
 
 from holdall.errors import InvalidArchive
-from holdall.layer.entry import Kind, show
-from holdall.layer.xattrs import portable
+from holdall.layer.entry import show
+from holdall.layer.xattrs import ACCESS, CAPABILITY, DEFAULT, portable
 
-ACCESS, DEFAULT, CAPABILITY = b"system.posix_acl_access", b"system.posix_acl_default", b"security.capability"
-_HEADER = struct.Struct("<I")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.erofs.node import Node
+
+    Acl = list[tuple[int, int, int]]
+
+NAME_MAX = 255
+VALUE_MAX = 0xFFFF
+"""What an index can hold, one byte less than setxattr(2) takes."""
+_VERSION = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
-_VERSION = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_TAGS = frozenset((_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER))
+_NAMED = (_USER, _GROUP)
 _NEXT = {
     0: (_USER_OBJ,),
     _USER_OBJ: (_USER, _GROUP_OBJ),
@@ -27,77 +38,109 @@ _NEXT = {
 }
 """Which tags may follow which."""
 _NO_ID = 0xFFFFFFFF
-_CAPABILITIES = {(20, 2), (24, 3)}
-"""(size, revision) of the two forms the kernel takes."""
-_LARGEST = 0xFFFF
+_CAPABILITIES = {20: 0x02000000, 24: 0x03000000}
+"""Sizes of the two forms the kernel takes, and what their first word says beside the effective bit."""
 
 
-class Kept:
-    """What is left of an entry's attributes, the mode as an access ACL changes it, and how many were dropped."""
+def dress(node: Node, attributes: dict[bytes, bytes]) -> int:
+    """Give a node attributes, in addition to those it has; returns how many were not set.
 
-    __slots__ = ("dropped", "mode", "xattrs")
-
-    def __init__(self, mode: int) -> None:
-        self.mode = mode
-        self.xattrs: dict[bytes, bytes] = {}
-        self.dropped = 0
-
-
-def keep(kind: Kind, mode: int, attributes: dict[bytes, bytes]) -> Kept:
-    """The attributes that an entry of this kind gets. Raises InvalidArchive for a value the kernel calls malformed."""
-    kept = Kept(mode)
+    Raises InvalidArchive for a value the kernel calls malformed.
+    """
+    dropped = 0
     for key, value in attributes.items():
-        if not portable(key) or not _allowed(kind, key) or len(value) > _LARGEST:
-            kept.dropped += 1
-        elif key == CAPABILITY:
-            if len(value) < 4 or (len(value), value[3]) not in _CAPABILITIES:
-                raise _malformed(key)
-            kept.xattrs[key] = value
+        if not portable(key):
+            kept = False
+        elif len(key) > NAME_MAX:
+            raise _malformed(key)
         elif key in (ACCESS, DEFAULT):
-            _keep_acl(kept, kind, key, value)
+            kept = _set_acl(node, key, value)
+        elif key == CAPABILITY:
+            kept = bool(value)
+            if kept:
+                _check_capability(value)
+                _set(node, key, value)
         else:
-            kept.xattrs[key] = value
-    return kept
+            kept = (stat.S_ISREG(node.mode) or node.children is not None) and len(value) <= VALUE_MAX
+            if kept:
+                if key == b"user.":
+                    raise _malformed(key)
+                _set(node, key, value)
+        dropped += not kept
+    return dropped
 
 
-def _allowed(kind: Kind, key: bytes) -> bool:
-    if key.startswith(b"user."):
-        return kind in (Kind.FILE, Kind.DIRECTORY)
-    return not (key in (ACCESS, DEFAULT) and kind is Kind.SYMLINK)
-
-
-def _keep_acl(kept: Kept, kind: Kind, key: bytes, value: bytes) -> None:
-    if len(value) < _HEADER.size or (len(value) - _HEADER.size) % _ENTRY.size:
-        raise _malformed(key)
-    if _HEADER.unpack_from(value)[0] != _VERSION:
-        kept.dropped += 1
+def change_mode(node: Node, mode: int) -> None:
+    """Set the mode, type bits aside, as chmod(2) does: an access ACL that is there follows."""
+    node.mode = stat.S_IFMT(node.mode) | mode
+    value = node.xattrs.get(ACCESS) if node.xattrs else None
+    if value is None:
         return
-    entries = list(_ENTRY.iter_unpack(value[_HEADER.size :]))
-    if not entries:
-        return
-    _check(key, entries)
-    if key == DEFAULT:
-        if kind is Kind.DIRECTORY:
-            kept.xattrs[key] = value
-        else:
-            kept.dropped += 1
-        return
-    rights = {tag: bits for tag, bits, _ in entries}
-    group = rights.get(_MASK, rights[_GROUP_OBJ])
-    kept.mode = (kept.mode & ~0o777) | rights[_USER_OBJ] << 6 | group << 3 | rights[_OTHER]
-    if len(entries) > 3:
-        kept.xattrs[key] = value
+    entries = list(_ENTRY.iter_unpack(value[_VERSION.size :]))
+    group = _MASK if any(tag == _MASK for tag, _, _ in entries) else _GROUP_OBJ
+    bits = {_USER_OBJ: mode >> 6 & 7, group: mode >> 3 & 7, _OTHER: mode & 7}
+    _set(node, ACCESS, _packed([(tag, bits.get(tag, old), number) for tag, old, number in entries]))
 
 
-def _check(key: bytes, entries: list[tuple[int, int, int]]) -> None:
+def _set(node: Node, key: bytes, value: bytes | None) -> None:
+    """Set or, with None, remove. Dictionaries may be shared by nodes and are not changed."""
+    xattrs = dict(node.xattrs or {})
+    if value is None:
+        xattrs.pop(key, None)
+    else:
+        xattrs[key] = value
+    node.xattrs = xattrs or None
+
+
+def _check_capability(value: bytes) -> None:
+    wanted = _CAPABILITIES.get(len(value))
+    if wanted is None or int.from_bytes(value[:4], "little") & ~1 != wanted or value[20:] == b"\xff\xff\xff\xff":
+        raise _malformed(CAPABILITY)
+
+
+def _set_acl(node: Node, key: bytes, value: bytes) -> bool:
+    entries: Acl = []
+    if value:
+        if len(value) < _VERSION.size:
+            raise _malformed(key)
+        if _VERSION.unpack_from(value)[0] != 2:
+            return False
+        if (len(value) - _VERSION.size) % _ENTRY.size:
+            raise _malformed(key)
+        entries = list(_ENTRY.iter_unpack(value[_VERSION.size :]))
+        for tag, _, number in entries:
+            if tag not in _TAGS or (tag in _NAMED and number == _NO_ID):
+                raise _malformed(key)
+    if stat.S_ISLNK(node.mode):
+        return False
+    if key == DEFAULT and node.children is None:
+        return not entries
+    if entries:
+        _check(key, entries)
+    if key == ACCESS and entries:
+        rights = {tag: bits for tag, bits, _ in entries}
+        group = rights.get(_MASK, rights[_GROUP_OBJ])
+        node.mode = (node.mode & ~0o777) | rights[_USER_OBJ] << 6 | group << 3 | rights[_OTHER]
+        if len(entries) == 3:
+            entries = []  # the mode says it all
+    _set(node, key, _packed(entries) if entries else None)
+    return True
+
+
+def _check(key: bytes, entries: Acl) -> None:
     last = seen = 0
-    for tag, bits, number in entries:
-        if tag not in _NEXT[last] or bits & ~7 or (tag in (_USER, _GROUP) and number == _NO_ID):
+    for tag, bits, _ in entries:
+        if tag not in _NEXT[last] or bits & ~7:
             raise _malformed(key)
         last = tag
         seen |= tag
     if last != _OTHER or (seen & (_USER | _GROUP) and not seen & _MASK):
         raise _malformed(key)
+
+
+def _packed(entries: Acl) -> bytes:
+    packed = [_ENTRY.pack(tag, bits, number if tag in _NAMED else _NO_ID) for tag, bits, number in entries]
+    return _VERSION.pack(2) + b"".join(packed)
 
 
 def _malformed(key: bytes) -> InvalidArchive:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 OPEN_DIRECTORIES = 64
 SYMLINKS = 40  # the kernel's own bound for one look-up
+WAY = 16 * 4096  # bytes of links yet to follow
+NAME_MAX = 255
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -92,7 +94,7 @@ class Confined:
         try:
             return self.keep(path, fsop.open_in_root(self.root, path, _DIRECTORY))
         except OSError as err:
-            if err.errno not in _NO_WAY:
+            if err.errno not in (*_NO_WAY, errno.ENAMETOOLONG):
                 raise
         return self.keep(path, self._make_way(path))
 
@@ -101,8 +103,19 @@ class Confined:
         above, _, base = path.rpartition(b"/")
         return self.directory(above), base
 
+    def place_of(self, fd: int, path: bytes) -> bytes:
+        """Where below the root an open directory really is, whatever symlinks `path` went through (needs /proc)."""
+        try:
+            found, root = os.readlink(b"/proc/self/fd/%d" % fd), os.readlink(b"/proc/self/fd/%d" % self.root)
+        except OSError as err:
+            if err.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+                raise
+            return path
+        root = root.rstrip(b"/") + b"/"
+        return found[len(root) :] if found.startswith(root) else path
+
     def existing_parent(self, path: bytes) -> tuple[int, bytes]:
-        """As `parent`, but creating nothing. Raises OSError: ENOENT, ENOTDIR or ELOOP."""
+        """As `parent`, but creating nothing. Raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG."""
         self._close_stale()
         above, _, base = path.rpartition(b"/")
         fd = self.cached(above) if above else self.root
@@ -125,6 +138,8 @@ class Confined:
                     fd = -1
                     fd = fsop.open_in_root(self.root, b"/".join(done), _DIRECTORY)
                     continue
+                if len(part) > NAME_MAX:
+                    raise InvalidArchive(f'a symlink in the way of "{show(path)}" leads to a name that is too long')
                 link = _link_at(fd, part)
                 if link is None:
                     done.append(part)
@@ -133,7 +148,7 @@ class Confined:
                     fd = below
                     continue
                 followed += 1
-                if followed > SYMLINKS or len(link) + sum(map(len, todo)) > 16 * 4096:
+                if followed > SYMLINKS or len(link) + sum(map(len, todo)) > WAY:
                     raise InvalidArchive(f'a loop of symlinks is in the way of "{show(path)}"')
                 todo = link.split(b"/") + todo
                 if link.startswith(b"/"):

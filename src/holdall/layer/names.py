@@ -6,6 +6,8 @@ way are another matter, decided by the kernel when the name is looked up (see `c
 
 from __future__ import annotations
 
+import enum
+
 from holdall.errors import InvalidArchive, LimitExceeded
 from holdall.layer.entry import show
 
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 WHITEOUT = b".wh."
 META = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
+
+
+class Mark(enum.Enum):
+    """What a name means in a layer: an ordinary one, a directory to hide, a name to delete, nothing (AUFS' own)."""
+
+    NONE = 0
+    OPAQUE = 1
+    WHITEOUT = 2
+    PASSED = 3
 
 
 def clean(name: bytes, limits: Limits) -> bytes:
@@ -45,3 +56,19 @@ def hidden(base: bytes) -> bytes | None:
     if name in (b"", b".", b".."):
         raise InvalidArchive(f'whiteout "{show(base)}" names no file')
     return name
+
+
+def mark(path: bytes) -> tuple[Mark, bytes, bytes]:
+    """What a cleaned name means, the directory it is about, and the name a whiteout deletes. Raises InvalidArchive."""
+    if WHITEOUT not in path:
+        return Mark.NONE, b"", b""
+    above, _, base = path.rpartition(b"/")
+    parts = path.split(b"/")
+    if any(part.startswith(META) for part in parts) and base != OPAQUE:
+        return Mark.PASSED, b"", b""
+    if any(part.startswith(WHITEOUT) for part in parts[:-1]):
+        raise InvalidArchive(f'"{show(path)}" lies below a whiteout')
+    if base == OPAQUE:
+        return Mark.OPAQUE, above, b""
+    name = hidden(base)
+    return (Mark.NONE, b"", b"") if name is None else (Mark.WHITEOUT, above, name)

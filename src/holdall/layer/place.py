@@ -48,7 +48,7 @@ class Placer:
         self.counts = Counts()
         self._owner = owner
         self._keep_kinds = keep_kinds
-        self._later: dict[bytes, tuple[int, int, int]] = {}
+        self._later: dict[int, _Later] = {}
         self._privileged = os.geteuid() == 0
         self.tree = Confined(target, self)
 
@@ -67,6 +67,7 @@ class Placer:
             os.fchmod(fd, 0o755)
             if self._owner is not None:
                 os.fchown(fd, *self._owner)
+            self._later.pop(os.fstat(fd).st_ino, None)
         finally:
             os.close(fd)
 
@@ -106,11 +107,12 @@ class Placer:
         self.counts.files += 1
 
     def _directory(self, entry: Entry, fd: int, base: bytes, path: bytes) -> None:
-        opaque = False
+        opaque, fresh = False, True
         try:
             os.mkdir(base, 0o700, dir_fd=fd)
         except FileExistsError:
-            if not stat.S_ISDIR(os.stat(base, dir_fd=fd, follow_symlinks=False).st_mode):
+            fresh = not stat.S_ISDIR(os.stat(base, dir_fd=fd, follow_symlinks=False).st_mode)
+            if fresh:
                 opaque = self.remove(fd, base, path, directory=True)
                 os.mkdir(base, 0o700, dir_fd=fd)
         made = self.tree.cached(path)
@@ -118,17 +120,29 @@ class Placer:
             made = self.tree.keep(path, os.open(base, _DIRECTORY, dir_fd=fd))
         if opaque:
             fsop.set_opaque(made)
-        self._dress_open(entry, made, entry.mode if self._privileged else entry.mode | 0o700)
-        self._later[path] = (os.fstat(made).st_ino, entry.mtime_ns, entry.mode)
+        self._dress_directory(entry, made, path, fresh=fresh)
 
     def dress_parent(self, dir_fd: int, base: bytes, path: bytes, entry: Entry) -> None:
         """Give a directory just made on the way the looks of `entry`, its time at the end."""
         fd = os.open(base, _DIRECTORY, dir_fd=dir_fd)
         try:
-            self._dress_open(entry, fd, entry.mode if self._privileged else entry.mode | 0o700)
-            self._later[path] = (os.fstat(fd).st_ino, entry.mtime_ns, entry.mode)
+            self._dress_directory(entry, fd, path, fresh=True)
         finally:
             os.close(fd)
+
+    def _dress_directory(self, entry: Entry, fd: int, path: bytes, *, fresh: bool) -> None:
+        """What is made in it would inherit a default ACL, so that waits to the end."""
+        inode = os.fstat(fd).st_ino
+        known = None if fresh else self._later.get(inode)
+        default = known.default if known is not None else None
+        if default is not None and xattrs.DEFAULT in entry.xattrs:
+            fsop.set_xattr(fd, xattrs.DEFAULT, default)
+        self._dress_open(entry, fd, entry.mode if self._privileged else entry.mode | 0o700)
+        if xattrs.DEFAULT in entry.xattrs:
+            default = fsop.get_xattr(fd, xattrs.DEFAULT)
+            if default is not None:
+                fsop.remove_xattr(fd, xattrs.DEFAULT)
+        self._later[inode] = _Later(self.tree.place_of(fd, path), entry.mtime_ns, entry.mode, default)
 
     def _dress_open(self, entry: Entry, fd: int, mode: int) -> None:
         """Owner, then mode and attributes: chown(2) clears setuid bits and capabilities."""
@@ -188,7 +202,7 @@ class Placer:
                     self.remove(fd, base, path, directory=False)
                     os.link(from_base, base, src_dir_fd=from_fd, dst_dir_fd=fd, follow_symlinks=False)
         except OSError as err:
-            if err.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            if err.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
                 raise
             raise InvalidArchive(f'hard link "{entry.shown}" has a target that is not in this archive') from err
 
@@ -208,18 +222,33 @@ class Placer:
         return fsop.is_whiteout_device(status)
 
     def finish(self) -> None:
-        """Set the times of directories (and modes that would have locked out an ordinary user), children first."""
-        for path, (inode, mtime_ns, mode) in sorted(self._later.items(), reverse=True):
+        """Set the times of directories (and what had to wait: default ACLs, modes that would have locked out an
+        ordinary user), children first."""
+        for inode, later in sorted(self._later.items(), key=lambda item: item[1].path, reverse=True):
             try:
-                fd = fsop.open_in_root(self.tree.root, path, _DIRECTORY)
+                fd = fsop.open_in_root(self.tree.root, later.path, _DIRECTORY)
             except OSError as err:
                 if err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     continue
                 raise
             try:
                 if os.fstat(fd).st_ino == inode:
+                    if later.default is not None:
+                        fsop.set_xattr(fd, xattrs.DEFAULT, later.default)
                     if not self._privileged:
-                        os.fchmod(fd, mode)
-                    os.utime(fd, ns=(mtime_ns, mtime_ns))
+                        os.fchmod(fd, later.mode)
+                    os.utime(fd, ns=(later.mtime_ns, later.mtime_ns))
             finally:
                 os.close(fd)
+
+
+class _Later:
+    """What a directory gets at the end; `path` is where it really is."""
+
+    __slots__ = ("default", "mode", "mtime_ns", "path")
+
+    def __init__(self, path: bytes, mtime_ns: int, mode: int, default: bytes | None) -> None:
+        self.path = path
+        self.mtime_ns = mtime_ns
+        self.mode = mode
+        self.default = default

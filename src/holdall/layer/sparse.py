@@ -1,13 +1,13 @@
-"""Sparse files in tar: GNU's PAX formats 0.0, 0.1 and 1.0, and the rules every sparse map must keep."""
+"""Sparse files in tar: GNU's old format and PAX formats 0.0, 0.1 and 1.0, and the rules every map must keep."""
 
 from __future__ import annotations
 
 from holdall.errors import InvalidArchive, LimitExceeded
-from holdall.layer import pax
+from holdall.layer import header, pax
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Sequence
 
     from holdall.layer.limits import Limits
 
@@ -62,10 +62,30 @@ def from_records(records: list[tuple[bytes, bytes]], limits: Limits) -> list[tup
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def from_data(block: Callable[[], bytes], limits: Limits, room: int) -> tuple[list[tuple[int, int]], int]:
+def from_header(block: bytes, limits: Limits) -> Generator[int, bytes, tuple[list[tuple[int, int]], int, int]]:
+    """The old GNU map: in the header and in blocks behind it, which are asked for (see `assemble`).
+
+    Gives the regions, the real size and the bytes asked for. Raises InvalidArchive, LimitExceeded.
+    """
+    regions, real, more = header.old_sparse(block)
+    used = 0
+    while more:
+        block = yield 512
+        if len(block) != 512:
+            raise InvalidArchive("tar stream is cut off in a sparse map")
+        used += 512
+        extra, more = header.sparse_extension(block)
+        regions += extra
+        if len(regions) > limits.regions or not extra:
+            raise LimitExceeded(f"sparse file has more than {limits.regions} regions")
+    return regions, real, used
+
+
+def from_data(limits: Limits, room: int) -> Generator[int, bytes, tuple[list[tuple[int, int]], int]]:
     """The map of format 1.0, which precedes the data in whole blocks: decimal lines, the first one the count.
 
-    Returns the regions and the bytes read, at most `room`. Raises InvalidArchive, LimitExceeded.
+    Asks for blocks (see `assemble`). Gives the regions and the bytes asked for, at most `room`. Raises InvalidArchive,
+    LimitExceeded.
     """
     buffer = b""
     used = 0
@@ -85,8 +105,8 @@ def from_data(block: Callable[[], bytes], limits: Limits, room: int) -> tuple[li
             raise InvalidArchive("sparse map has a malformed number")
         if used + 512 > room:
             raise InvalidArchive("sparse map is longer than its entry")
-        piece = block()
-        if not piece:
+        piece = yield 512
+        if len(piece) != 512:
             raise InvalidArchive("tar stream is cut off in a sparse map")
         buffer += piece
         used += 512

@@ -11,9 +11,10 @@ import stat
 
 from holdall.errors import InvalidArchive
 from holdall.layer import names, overlay, xattrs
-from holdall.layer.entry import Kind, show
+from holdall.layer.entry import Entry, Kind
 from holdall.layer.fromfs import entry_of
 from holdall.layer.limits import DEFAULT
+from holdall.layer.names import Mark
 from holdall.layer.place import Placer
 from holdall.layer.tar import TarReader
 from holdall.linux import fsop
@@ -23,9 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdall.layer.entry import Entry
     from holdall.layer.feed import Readable
     from holdall.layer.limits import Limits
+
+_IMPLIED = Entry(b"", Kind.DIRECTORY, 0o755)
 
 
 @record
@@ -56,8 +58,8 @@ def unpack(
 
     Whiteouts become character devices 0:0, opaque markers `trusted.overlay.opaque`. The entry for the root itself is
     passed over, as Docker and containerd do. The stream is read to its end, so a hash over it is whole.
-    A parent that the tar has no entry for is root's, mode 0755; given `lowers`, the layers below, top first, it looks
-    as it does there (only for a directory that serves that one stack).
+    A parent that the tar has no entry for is root's, mode 0755, of the time 0; given `lowers`, the layers below, top
+    first, it looks as it does there (only for a directory that serves that one stack).
     `require_end=False` takes a tar without end mark, for streams whose digest is verified anyway.
     Raises InvalidArchive, LimitExceeded, OSError.
     """
@@ -142,32 +144,25 @@ class _LayerPlacer(Placer):
 
     def made(self, dir_fd: int, base: bytes, path: bytes, /) -> None:
         """A parent that no entry described must not change how the same directory looks in the layers below."""
-        super().made(dir_fd, base, path)
+        entry = _IMPLIED
         lower = overlay.look_deep(self._lowers, path) if self._lowers else None
-        if lower is None or lower.status is None or not stat.S_ISDIR(lower.status.st_mode):
-            return
-        found = xattrs.collect(lower.path)
-        self.dress_parent(dir_fd, base, path, entry_of(path, Kind.DIRECTORY, lower.status, attributes=found))
+        if lower is not None and lower.status is not None and stat.S_ISDIR(lower.status.st_mode):
+            found = xattrs.collect(lower.path)
+            entry = entry_of(path, Kind.DIRECTORY, lower.status, attributes=found)
+        self.dress_parent(dir_fd, base, path, entry)
 
     def mark(self, path: bytes) -> bool:
         """Act on a whiteout, an opaque marker or AUFS' own files (passed over). False if `path` is an ordinary name."""
-        if names.WHITEOUT not in path:
+        mark, above, hidden = names.mark(path)
+        if mark is Mark.NONE:
             return False
-        above, _, base = path.rpartition(b"/")
-        parts = path.split(b"/")
-        if any(part.startswith(names.META) for part in parts) and base != names.OPAQUE:
-            return True
-        if any(part.startswith(names.WHITEOUT) for part in parts[:-1]):
-            raise InvalidArchive(f'"{show(path)}" lies below a whiteout')
-        if base == names.OPAQUE:
-            fsop.set_opaque(self.tree.directory(above))
+        if mark is Mark.OPAQUE:
+            fd = self.tree.directory(above)
+            fsop.set_opaque(fd)
             self.whiteouts += 1
-            self.opaque_root = self.opaque_root or not above
-            return True
-        hidden = names.hidden(base)
-        if hidden is None:
-            return False
-        self._hide(self.tree.directory(above), hidden)
+            self.opaque_root = self.opaque_root or os.path.sameopenfile(fd, self.tree.root)
+        elif mark is Mark.WHITEOUT:
+            self._hide(self.tree.directory(above), hidden)
         return True
 
     def _hide(self, fd: int, name: bytes) -> None:

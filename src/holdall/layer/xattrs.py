@@ -14,7 +14,9 @@ from holdall.errors import InvalidArchive
 from holdall.layer.entry import show
 from holdall.linux import fsop
 
-_PORTABLE = frozenset((b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"))
+CAPABILITY = b"security.capability"
+ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
+_PORTABLE = frozenset((CAPABILITY, ACCESS, DEFAULT))
 _REFUSED_BY_FILE_SYSTEM = (errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 _MALFORMED = (errno.EINVAL, errno.ERANGE, errno.E2BIG)
 
@@ -28,11 +30,12 @@ def apply(path: bytes | int, attributes: dict[bytes, bytes]) -> int:
     """Set the portable ones on a descriptor, or on what is at `path` itself; returns how many were not set.
 
     Not set are foreign ones and those the file system or the caller's rights refuse (user.* on a device, no support):
-    Docker ignores them too. Raises InvalidArchive for a value the kernel calls malformed.
+    Docker ignores them too. Nor is an empty capability, which the kernel stores but then can neither read nor run.
+    Raises InvalidArchive for a value the kernel calls malformed.
     """
     dropped = 0
     for key, value in attributes.items():
-        if not portable(key):
+        if not portable(key) or (key == CAPABILITY and not value):
             dropped += 1
             continue
         try:

@@ -131,6 +131,11 @@ def set_xattr(path: str | bytes | int, key: str | bytes, value: bytes) -> None:
     os.setxattr(path, key, value, follow_symlinks=isinstance(path, int))
 
 
+def remove_xattr(path: str | bytes | int, key: str | bytes) -> None:
+    """Remove an attribute of a descriptor or a path itself (symlinks not followed)."""
+    os.removexattr(path, key, follow_symlinks=isinstance(path, int))
+
+
 def chmod_entry(dir_fd: int, name: str | bytes, mode: int) -> None:
     """Set the mode of an entry that cannot be opened (device, FIFO), never through a symlink (OSError EOPNOTSUPP)."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)

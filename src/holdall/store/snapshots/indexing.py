@@ -35,7 +35,7 @@ class IndexWriter(Intake):
 
     def __init__(self, layers: Layers, diff_id: Digest | None, blobs: ContentStore | None) -> None:
         super().__init__(layers, diff_id, blobs)
-        self._indexer = Indexer()
+        self._indexer = Indexer(require_end=False)
         self._tar: locks.FileLock | None = None
         try:
             if self.complete:
