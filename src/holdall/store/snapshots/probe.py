@@ -70,8 +70,6 @@ def _erofs(paths: Paths, way: str) -> str:
             _try_stack(making.folder, (place,), place)
         finally:
             os.close(fd)
-    except ImportError as err:
-        return str(err)
     except OSError as err:
         return _reason(err)
     finally:
