@@ -53,12 +53,15 @@ def pull(
 ) -> ImageRecord:
     """Fetch into the store: blobs as they come, each verified; then layers; then one commit names the image."""
     from holdall.registry import pull as client
+    from holdall.store.layer_sink import LayerSink
 
     reference = Reference.parse(name)
     wanted = Platform.parse(platform) if platform else host()
     store = engine.images.writing
-    with store.hold() as blobs:
-        pulled = run(client.pull(reference, blobs, platform=wanted, options=client_options(options), reporter=reporter))
+    with store.hold() as hold:
+        sink = LayerSink(store.snapshots, hold)
+        pulled = run(client.pull(reference, sink, platform=wanted, options=client_options(options), reporter=reporter))
+        sink.note(store.database, reference.name)
         return store.write(pulled.image, reference, index=pulled.index, pulled=True, progress=reporter)
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Protocol, Self
 
+    from holdall.image.image import Image
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
 
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 
         def ingest(self, descriptor: Descriptor) -> BlobWriter:
             """Begin to take a blob."""
+
+        def expect(self, image: Image) -> None:
+            """Hear of the image before its layers come. Raises IntegrityError when it contradicts itself."""
+
+        def brought(self, digest: Digest) -> int | None:
+            """Bytes of a blob that another process has brought and goes on bringing; None when nobody is at it."""
 
     class BlobSource(Protocol):
         """Gives blobs."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
     from holdall.image.blobs import BlobSource
+    from holdall.image.image import Image
 
 
 class MemoryBlobs:
@@ -42,6 +43,13 @@ class MemoryBlobs:
     def ingest(self, descriptor: Descriptor) -> MemoryWriter:
         """Begin to take a blob."""
         return MemoryWriter(self, descriptor)
+
+    def expect(self, image: Image) -> None:
+        """See `BlobSink.expect`."""
+
+    def brought(self, _digest: Digest) -> int | None:
+        """Nobody else writes here."""
+        return None
 
 
 class MemoryWriter:

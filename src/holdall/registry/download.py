@@ -28,6 +28,8 @@ MIN_PROGRESS = 1 << 20
 """Bytes after which a lost connection no longer counts against the attempts."""
 
 MAX_URLS = 4
+STALL_SECONDS = 10.0
+POLL_SECONDS = 0.05
 
 
 async def download(sources: Sequence[Repository], descriptor: Descriptor, sink: BlobSink, progress: Progress) -> None:
@@ -52,6 +54,20 @@ async def download(sources: Sequence[Repository], descriptor: Descriptor, sink: 
     progress.done("downloaded")
 
 
+async def came_meanwhile(sink: BlobSink, descriptor: Descriptor, progress: Progress) -> bool:
+    """Wait while another process brings the blob; whether it is there now. One that stands still is not waited for."""
+    seen, since = -1, time.monotonic()
+    while (size := sink.brought(descriptor.digest)) is not None:
+        now = time.monotonic()
+        if size != seen:
+            seen, since = size, now
+            progress.at("waiting for another pull", size)
+        elif size < descriptor.size and now - since > STALL_SECONDS:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return sink.has(descriptor.digest) if seen >= 0 else False
+
+
 def _embedded(descriptor: Descriptor, sink: BlobSink) -> None:
     with sink.ingest(descriptor) as writer:
         writer.write((descriptor.data or b"")[writer.offset :])
@@ -72,6 +88,16 @@ async def _download(source: Repository, descriptor: Descriptor, sink: BlobSink, 
     progress.say("retrying", "what was there from an earlier attempt is damaged")
     with sink.ingest(descriptor) as writer:
         await job.run(writer)
+
+
+async def _committed(writer: BlobWriter) -> None:
+    """Commit in a thread, since it waits for the disk; also when we are cancelled it is waited for."""
+    done = asyncio.ensure_future(asyncio.to_thread(writer.commit))
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait((done,))
+        raise
 
 
 class _Job:
@@ -99,7 +125,7 @@ class _Job:
                     raise
                 self._progress.say("retrying", err.message, writer.offset)
             await asyncio.sleep(delay)
-        writer.commit()
+        await _committed(writer)
 
     async def _attempt(self, writer: BlobWriter, after_status: AfterStatus) -> float:
         """Stream once; seconds to wait before the next attempt (0 when this one brought everything)."""

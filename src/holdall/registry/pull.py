@@ -21,7 +21,7 @@ from holdall.oci.config import ImageConfig
 from holdall.oci.index import Index, detect
 from holdall.oci.platform import host
 from holdall.record import record, replace
-from holdall.registry.download import MAX_BLOB, download
+from holdall.registry.download import MAX_BLOB, came_meanwhile, download
 from holdall.registry.options import Options
 from holdall.registry.progress import Progress
 from holdall.registry.sources import repositories
@@ -153,12 +153,14 @@ class _Pull:
         blobs = unique((manifest.config, *manifest.layers))
         for one in blobs:
             self._announce(one)
+        # the configuration first: it says what the layers unpack to, which the sink does while they come
+        config = await self._config(manifest)
+        self._sink.expect(Image(manifest, config, cast("BlobSource", self._sink)))
         async with Tasks() as tasks:
-            config = tasks.start(self._config(manifest))
             for one in blobs:
                 if one.digest != manifest.config.digest:
                     tasks.start(self._blob(one, gate))
-        return config.result()
+        return config
 
     async def _config(self, manifest: Manifest) -> ImageConfig:
         """The configuration, checked against the manifest at once: layers of a wrong image need not be finished."""
@@ -177,7 +179,10 @@ class _Pull:
             progress.done("already exists")
             return
         async with gate:
-            await download(self._sources, descriptor, self._sink, progress)
+            if await came_meanwhile(self._sink, descriptor, progress):
+                progress.done("already exists")
+            else:
+                await download(self._sources, descriptor, self._sink, progress)
 
     def _announce(self, descriptor: Descriptor) -> None:
         if descriptor.size > MAX_BLOB:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from holdall.image.image import Image
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
     from holdall.paths import Paths
@@ -92,6 +93,15 @@ class ContentStore:
 
         self.announce(descriptor.digest)
         return begin(self, descriptor)
+
+    def brought(self, digest: Digest) -> int | None:
+        """See `BlobSink.brought`."""
+        from holdall.store.ingest import brought
+
+        return brought(self, digest)
+
+    def expect(self, image: Image) -> None:
+        """See `BlobSink.expect`: blobs are kept as they are."""
 
     def create(self) -> NewBlob:
         """Begin to take a blob whose digest is not known yet."""

@@ -5,6 +5,7 @@ Until the transaction everything is under a hold, so that removals elsewhere can
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,9 @@ from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest, Inval
 from holdall.events import Event, silent
 from holdall.image.mutate import with_media_types
 from holdall.image.validate import check_image
-from holdall.oci import timestamp
+from holdall.oci import mediatype, timestamp
+from holdall.oci.descriptor import Descriptor
+from holdall.oci.manifest import Manifest
 from holdall.record import replace
 from holdall.store import compressed, labels, layout_index
 from holdall.store.ingest import copy_blob
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from holdall.events import Reporter
     from holdall.image.image import Image, Layer
-    from holdall.oci.descriptor import Descriptor
     from holdall.oci.index import Index
     from holdall.oci.reference import Reference
     from holdall.store.database import Database
@@ -55,9 +57,9 @@ def write(
     check_image(image)
     names = _names(image, reference, index, pulled=pulled)
     with store.hold() as hold:
-        infos = _take(store, image, hold, progress)
+        infos = _take(store, image, hold, progress, pulled=pulled)
         hold.put(image.manifest.descriptor, image.manifest.raw)
-        listed = _listed(image)
+        listed = _listed(store, image)
         hold.put(listed, listed.data or b"")
         if index is not None:
             hold.put(index.descriptor, index.raw)
@@ -111,8 +113,8 @@ class _Cancelled(Exception):
     """Unwinds a worker whose result nobody wants any more."""
 
 
-def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter) -> list[LayerInfo]:
-    """Copy each layer's blob, unpacking those already here meanwhile."""
+def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter, *, pulled: bool) -> list[LayerInfo]:
+    """Copy each layer's blob, unpacking those already here meanwhile. A pull has left layers where it could."""
     cancelled = False
 
     def report(event: Event) -> None:
@@ -126,7 +128,8 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
         try:
             for layer in image.layers:
                 hold.keep_layer(layer.diff_id)
-                if not _is_known(store, layer):
+                there = pulled and store.snapshots.has(str(layer.diff_id))
+                if not there and not _is_known(store, layer):
                     _copy(layer, hold, progress)
                 if str(layer.diff_id) not in jobs:
                     held = _from(layer, hold)
@@ -156,13 +159,29 @@ def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:
         progress(Event(subject, "stored", size, size))
 
 
-def _listed(image: Image) -> Descriptor:
-    """The manifest that index.json lists, its bytes inside: the image's own, or its twin with OCI media types."""
+def _listed(store: ImageStore, image: Image) -> Descriptor:
+    """The manifest that index.json lists, its bytes inside: of OCI media types, and its layers blobs that stay here.
+
+    A compressed blob may be let go; its layer's tar stays as long as the layer, and any tool can read it.
+    """
     try:
-        twin = with_media_types(image, docker=False).manifest
+        twin = with_media_types(image, docker=False)
     except InvalidMediaType:
-        twin = image.manifest
-    return replace(twin.descriptor, data=twin.raw)
+        twin = image
+    layers = [_lasting(store, layer) for layer in twin.layers]
+    manifest = twin.manifest
+    if tuple(layers) != manifest.layers:
+        manifest = Manifest.build(manifest.config, layers, manifest.annotations, manifest.media_type)
+    return replace(manifest.descriptor, data=manifest.raw)
+
+
+def _lasting(store: ImageStore, layer: Layer) -> Descriptor:
+    tar = store.content.path(layer.diff_id)
+    try:
+        size = os.stat(tar).st_size
+    except FileNotFoundError:
+        return layer.descriptor
+    return Descriptor(mediatype.OCI_LAYER, layer.diff_id, size)
 
 
 def _commit(

@@ -16,6 +16,7 @@ from holdall.store import durable, locks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -23,33 +24,52 @@ if TYPE_CHECKING:
     from holdall.oci.descriptor import Descriptor
     from holdall.store.content import ContentStore
 
+    Maker = Callable[[ContentStore, Descriptor, locks.FileLock | None], "BlobIngest"]
+
 CHUNK = 1 << 20
 STALL_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
 
-def begin(store: ContentStore, descriptor: Descriptor) -> BlobIngest:
+def begin(store: ContentStore, descriptor: Descriptor, writer: Maker | None = None) -> BlobIngest:
     """A writer for the blob; its `offset` says how much is there already (all of it when the blob exists).
 
     Waits while another process writes the same blob. Two cases must not wait and write a second copy instead: inside
     an event loop (its other transfers would stand still), and behind an owner that made no progress for 10 s.
+    `writer` makes it, given the lock of the part, or None when the blob exists.
     Raises NoSpace, NotPermitted, IntegrityError (the blob exists with another size).
     """
+    make = writer or BlobIngest
     if store.has(descriptor.digest):
-        return BlobIngest(store, descriptor, None)
+        return make(store, descriptor, None)
     path = part_path(store, descriptor.digest)
     try:
         lock = locks.attempt(path) or _wait(store, descriptor.digest, path)
         if lock is None:
             if store.has(descriptor.digest):
-                return BlobIngest(store, descriptor, None)
+                return make(store, descriptor, None)
             lock = locks.acquire(f"{path}.{os.urandom(4).hex()}")
         if store.has(descriptor.digest):
             lock.remove()
-            return BlobIngest(store, descriptor, None)
+            return make(store, descriptor, None)
     except OSError as error:
         raise failure(error, f'cannot store blob "{descriptor.digest}"') from error
-    return BlobIngest(store, descriptor, lock)
+    return make(store, descriptor, lock)
+
+
+def brought(store: ContentStore, digest: Digest) -> int | None:
+    """Bytes of a blob that another process has brought and goes on bringing; None when nobody is at it."""
+    path = part_path(store, digest)
+    try:
+        lock = locks.attempt(path, create=False)
+        if lock is not None:
+            lock.release()
+            return None
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise failure(error, f'cannot store blob "{digest}"') from error
 
 
 def part_path(store: ContentStore, digest: Digest) -> str:
@@ -170,11 +190,15 @@ class BlobIngest:
             self._bad = True
             raise IntegrityError(f'blob "{digest}" has digest "{digest.algorithm}:{self._hasher.hexdigest()}"')
         try:
-            publish(self._store, self._lock, digest)
+            self.publish(self._lock)
         except OSError as error:
             self._bad = True
             raise failure(error, f'cannot store blob "{digest}"') from error
         self._lock = None
+
+    def publish(self, lock: locks.FileLock) -> None:
+        """All bytes are there and right. Raises OSError."""
+        publish(self._store, lock, self._descriptor.digest)
 
     def close(self) -> None:
         """Let go; a bad or empty part is deleted. Idempotent."""
