@@ -94,32 +94,42 @@ def tar(*parts: bytes) -> bytes:
 def snapshot(root: str, *, times: bool = True) -> dict[str, tuple[object, ...]]:
     """Everything that tells two trees apart, by path: kind and mode, owner, size, time, target or content, device,
     attributes, and which paths are one file. The root itself is left out."""
+    paths = sorted(_below(root))
     found: dict[str, tuple[object, ...]] = {}
     first: dict[tuple[int, int], str] = {}
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(folders + files):
-            path = os.path.join(folder, name)
-            status = os.lstat(path)
-            shown = os.path.relpath(path, root)
-            content: str | bytes | None = None
-            if stat.S_ISLNK(status.st_mode):
-                content = os.readlink(path)
-            elif stat.S_ISREG(status.st_mode):
-                with open(path, "rb") as file:
-                    content = file.read()
-            twin = "" if stat.S_ISDIR(status.st_mode) else first.setdefault((status.st_dev, status.st_ino), shown)
-            attributes = {key: os.getxattr(path, key, follow_symlinks=False) for key in _attributes(path)}
-            found[shown] = (
-                status.st_mode,
-                status.st_uid,
-                status.st_gid,
-                status.st_mtime_ns if times else 0,
-                status.st_rdev,
-                content,
-                twin,
-                tuple(sorted(attributes.items())),
-            )
+    for path in paths:
+        status = os.lstat(path)
+        shown = os.path.relpath(path, root)
+        content: str | bytes | None = None
+        if stat.S_ISLNK(status.st_mode):
+            content = os.readlink(path)
+        elif stat.S_ISREG(status.st_mode):
+            with open(path, "rb") as file:
+                content = file.read()
+        twin = "" if stat.S_ISDIR(status.st_mode) else first.setdefault((status.st_dev, status.st_ino), shown)
+        attributes = {key: os.getxattr(path, key, follow_symlinks=False) for key in _attributes(path)}
+        found[shown] = (
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns if times else 0,
+            status.st_rdev,
+            content,
+            twin,
+            tuple(sorted(attributes.items())),
+        )
+    return found
+
+
+def _below(root: str) -> list[str]:
+    """Every path below a folder; os.walk recurses, and some trees are deeper than that."""
+    found, todo = [], [root]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                found.append(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
     return found
 
 

@@ -13,15 +13,19 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from holdall.errors import Conflict, InvalidArchive, LimitExceeded
+from holdall.errors import Conflict, HoldallError, InvalidArchive, LimitExceeded
 from holdall.layer.compression import open_layer
+from holdall.layer.indexer import Indexer
 from holdall.layer.limits import DEFAULT, Limits
 from holdall.layer.tar import TarReader
 from holdall.layer.unpack import Stats, extract_into, unpack
 from holdall.linux import fsop
+from holdall.testing.indexed import Mounted, drawn, facts, index, outcome, verdict
 from holdall.testing.tars import END, block, long_name, member, padded, pax, seal, snapshot, tar
 
 root = pytest.mark.root
+BEYOND_EXT4 = {15032385535 * 10**9}
+"""The last time that ext4 can hold: what is later becomes this there, not in an index."""
 
 
 @pytest.fixture
@@ -49,10 +53,27 @@ def nothing_outside_changes(tmp_path: Path, target: Path) -> Iterator[None]:
     os.close(fd)
 
 
+def both(data: bytes, target: Path, limits: Limits = DEFAULT, *, require_end: bool = True) -> Stats:
+    """Unpack, and have the same tar indexed: the same error, or the same tree, read through a mount."""
+    compare = os.geteuid() == 0 and not os.listdir(target)
+    come = outcome(lambda: unpack(io.BytesIO(data), str(target), limits, require_end=require_end))
+    for size in (1 << 20, 77):
+        assert verdict(outcome(lambda: index(data, limits, require_end=require_end, piece=size)[1])) == verdict(come)  # noqa: B023
+    if isinstance(come, HoldallError):
+        raise come
+    wanted = facts(str(target)) if compare else {}
+    if compare and not BEYOND_EXT4 & {entry[3] for entry in wanted.values() if len(entry) > 3}:
+        node, _ = index(data, limits, require_end=require_end)
+        assert drawn(node, data) == wanted
+        with Mounted(node, data) as path:
+            assert facts(path) == wanted
+    return come
+
+
 @pytest.fixture
 def put(target: Path) -> Callable[..., Stats]:
     def put(*parts: bytes, limits: Limits = DEFAULT, end: bytes = END) -> Stats:
-        return unpack(io.BytesIO(b"".join(parts) + end), str(target), limits)
+        return both(b"".join(parts) + end, target, limits)
 
     return put
 
@@ -661,19 +682,19 @@ class TestStreams:
         whole = self.good()
         for length in range(0, len(whole) - 1024, 100):
             with pytest.raises(InvalidArchive):
-                unpack(io.BytesIO(whole[:length]), str(target))
+                both(whole[:length], target)
 
     def test_truncated_at_every_block(self, target: Path) -> None:
         whole = self.good()
         for length in range(0, len(whole) - 1023, 512):
             with pytest.raises(InvalidArchive):
-                unpack(io.BytesIO(whole[:length]), str(target))
+                both(whole[:length], target)
 
     def test_one_zero_block_at_the_end_is_enough(self, target: Path) -> None:
-        unpack(io.BytesIO(self.good()[:-512]), str(target))
+        both(self.good()[:-512], target)
 
     def test_a_missing_end_mark_is_accepted_when_told(self, target: Path) -> None:
-        assert unpack(io.BytesIO(self.good()[:-1024]), str(target), require_end=False).entries == 4
+        assert both(self.good()[:-1024], target, require_end=False).entries == 4
 
     def test_an_extended_header_without_entry(self, refused: Refused) -> None:
         refused(pax({b"path": b"x"}))
@@ -689,6 +710,16 @@ class TestStreams:
     def test_an_entry_behind_a_lone_zero_block(self, put: Put) -> None:
         with pytest.raises(InvalidArchive):
             put(member(b"x"), bytes(512), member(b"y"))
+
+    def test_an_index_of_what_was_refused_is_refused_again(self) -> None:
+        indexer = Indexer()
+        with pytest.raises(InvalidArchive):
+            indexer.feed(member(b"../x"))
+        for _ in range(2):
+            with pytest.raises(InvalidArchive):
+                indexer.feed(END)
+            with pytest.raises(InvalidArchive):
+                indexer.finish()
 
     def test_padding_behind_the_end_is_read(self, target: Path) -> None:
         stream = io.BytesIO(self.good() + bytes(10240))
