@@ -77,5 +77,7 @@ def _check(inode: Inode, superblock: Superblock, high: int, device: int, place: 
     if device > len(superblock.devices):
         raise InvalidArchive(f"inode {inode.nid} has data on a device that there is not")
     blocks = superblock.devices[device - 1] if device else superblock.blocks
+    if not blocks:
+        return  # erofs-utils before 1.6 did not count a device's blocks
     if place + -(-size >> superblock.block_bits) > blocks:
         raise InvalidArchive(f"inode {inode.nid} has data beyond the end of its device")

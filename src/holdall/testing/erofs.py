@@ -35,9 +35,9 @@ class Data:
         self.raw += content
         return offset
 
-    def seal(self) -> bytes:
-        """All of it, as long as a tar is."""
-        self.raw += bytes(-len(self.raw) % 512)
+    def seal(self, block: int) -> bytes:
+        """All of it, a whole number of blocks: so Debian's tools want it."""
+        self.raw += bytes(-len(self.raw) % block)
         return bytes(self.raw)
 
     def fetch(self, offset: int, length: int) -> bytes:
@@ -52,7 +52,7 @@ class Image:
         self._files = [tempfile.NamedTemporaryFile(), tempfile.NamedTemporaryFile()]
         self.path, self.device = [file.name for file in self._files]
         self.fd, self.device_fd = [file.fileno() for file in self._files]
-        raw = data.seal()
+        raw = data.seal(1 << block_bits)
         os.pwrite(self.device_fd, raw, 0)
         try:
             self.size = write_image(
@@ -117,7 +117,7 @@ def sparse(data: Data, size: int, parts: list[tuple[int, bytes]], shift: int = 0
 def model(root: Node, data: Data) -> dict[bytes, Facts]:
     """The facts by the nodes."""
     found, links = {}, _Links()
-    for path, node in _nodes(root):
+    for path, node in nodes(root):
         is_folder = node.children is not None
         count = 2 + sum(child.children is not None for child in (node.children or {}).values()) if is_folder else 0
         content = node.target if stat.S_ISLNK(node.mode) else b"" if is_folder else _content(node, data)
@@ -191,7 +191,8 @@ class _Links:
         }
 
 
-def _nodes(root: Node) -> Iterator[tuple[bytes, Node]]:
+def nodes(root: Node) -> Iterator[tuple[bytes, Node]]:
+    """Every path with its node."""
     stack = [(b"", root)]
     while stack:
         path, node = stack.pop()
