@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "images": "list images",
     "import": "make an image from a root file system's tar",
     "info": "show facts about the store and this machine",
+    "image_inspect": "show everything about images as JSON, or their layers",
     "inspect": "show everything about containers, images, volumes and networks as JSON",
     "kill": "send a signal to containers",
     "load": "read images from an archive",
@@ -42,6 +43,8 @@ COMMANDS: dict[str, str] = {
     "stats": "show what running containers use",
     "stop": "stop containers",
     "system_df": "show what the store takes on disk",
+    "system_fsck": "check everything in the store, and mend it",
+    "system_gc": "remove what nothing refers to",
     "system_prune": "remove everything nothing uses",
     "system_reset": "take everything of this store off the machine",
     "tag": "give an image another name",
@@ -57,21 +60,27 @@ COMMANDS: dict[str, str] = {
     "wait": "wait until containers exit and print their exit codes",
 }
 
-ALIASES: dict[str, str] = {"list": "ps", "remove": "rm", "df": "system_df"}
+ALIASES: dict[str, str] = {
+    "list": "ps", "remove": "rm", "df": "system_df", "fsck": "system_fsck", "gc": "system_gc",
+}  # fmt: skip
 
 CONTAINER = (
     "attach commit cp create diff exec export inspect kill logs pause port prune rename restart rm run start "
     "stats stop top unpause update wait"
 )
-IMAGE = "history import inspect load pull push save tag"
+IMAGE = "history import load pull push save tag"
 
 # management command: {verb: module}
 GROUPS: dict[str, dict[str, str]] = {
     "container": {**{n: n for n in CONTAINER.split()}, "ls": "ps", "list": "ps", "ps": "ps"},
     "image": {
         **{n: n for n in IMAGE.split()}, "ls": "images", "list": "images", "rm": "rmi", "prune": "image_prune",
+        "inspect": "image_inspect",
     },
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
-    "system": {"df": "system_df", "prune": "system_prune", "info": "info", "reset": "system_reset"},
+    "system": {
+        "df": "system_df", "fsck": "system_fsck", "gc": "system_gc", "prune": "system_prune", "info": "info",
+        "reset": "system_reset",
+    },
     "volume": {n: f"volume_{n}" for n in ("create", "inspect", "ls", "prune", "rm")},
 }  # fmt: skip

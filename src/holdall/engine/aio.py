@@ -14,12 +14,13 @@ from holdall.events import silent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, BinaryIO, Self
 
     from holdall.engine.containers import Completed, Pruned
     from holdall.engine.doctor import Finding
     from holdall.engine.image import Image
+    from holdall.engine.image_tree import TreeNode
     from holdall.engine.options import CreateOptions
     from holdall.engine.registries import Login
     from holdall.engine.system import SystemPruned
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from holdall.events import Reporter
     from holdall.oci.container_config import ContainerConfig
     from holdall.pack.options import PackOptions
+    from holdall.store.fsck import Report
     from holdall.store.gc import Garbage
     from holdall.store.image_history import Step
     from holdall.store.usage import Usage
@@ -111,6 +113,10 @@ class AsyncImages:
     async def list(self, *, all: bool = False, name: str = "", filters: Filters = None) -> tuple[Image, ...]:
         """See `Images.list`."""
         return tuple(await to_thread(self._engine.images.list, all=all, name=name, filters=filters))
+
+    async def tree(self, *, all: bool = False, name: str = "", filters: Filters = None) -> tuple[TreeNode, ...]:
+        """See `Images.tree`."""
+        return await to_thread(self._engine.images.tree, all=all, name=name, filters=filters)
 
     async def ensure(
         self, name: str, *, pull: str = "missing", platform: str | None = None, reporter: Reporter = silent
@@ -260,9 +266,19 @@ class AsyncSystem:
         """See `System.prune`."""
         return await to_thread(self._engine.system.prune, all=all, volumes=volumes, filters=filters)
 
-    async def collect(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
+    async def collect(
+        self, *, dry_run: bool = False, grace: float = 0.0, tell: Callable[[Garbage], None] | None = None
+    ) -> tuple[Garbage, ...]:
         """See `System.collect`."""
-        return await to_thread(self._engine.system.collect, dry_run=dry_run)
+        return await to_thread(self._engine.system.collect, dry_run=dry_run, grace=grace, tell=tell)
+
+    async def list_contents(self, *, reporter: Reporter = silent) -> int:
+        """See `System.list_contents`."""
+        return await to_thread(self._engine.system.list_contents, reporter=reporter)
+
+    async def check(self, *, repair: bool = False, reporter: Reporter = silent) -> Report:
+        """See `System.check`."""
+        return await to_thread(self._engine.system.check, repair=repair, reporter=reporter)
 
     async def mend(self) -> list[str]:
         """See `System.mend`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.record import record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -10,7 +12,18 @@ if TYPE_CHECKING:
     from holdall.engine.engine import Engine
     from holdall.oci.config import ImageConfig
     from holdall.store.image_history import Step
+    from holdall.store.layer_report import LayerReport
     from holdall.store.records import ImageRecord
+
+
+@record
+class ImageLayer:
+    """One layer of an image: its blob's digest and size as the manifest has them, and the command that made it."""
+
+    digest: str
+    size: int
+    created_by: str
+    report: LayerReport
 
 
 class Image:
@@ -79,6 +92,19 @@ class Image:
     def history(self) -> tuple[Step, ...]:
         """How it was made, newest step first."""
         return self._engine.images.store.history(self.record)
+
+    def layers(self) -> tuple[ImageLayer, ...]:
+        """Its layers, base first, with what each does to those below. Reads all names. Raises StoreCorrupt."""
+        from holdall.store.layer_report import report
+
+        engine, config = self._engine, self.config
+        blobs = engine.images.store.image(self.record).manifest.layers
+        steps = [step.created_by for step in config.history if not step.empty_layer]
+        steps += [""] * (len(self.diff_ids) - len(steps))
+        reports = report(engine.snapshots, self.diff_ids)
+        return tuple(
+            [ImageLayer(str(b.digest), b.size, step, r) for b, step, r in zip(blobs, steps, reports, strict=False)]
+        )
 
     def inspect(self) -> dict[str, Any]:
         """Everything about it, in the shape of `docker image inspect`."""

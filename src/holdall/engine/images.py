@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from holdall.engine.containers import Pruned
     from holdall.engine.engine import Engine
+    from holdall.engine.image_tree import TreeNode
     from holdall.engine.transfer import TransferOptions
     from holdall.events import Reporter
     from holdall.oci.container_config import ContainerConfig
@@ -67,6 +68,19 @@ class Images:
         chosen = ImageFilter(self, filters or {}, name)
         images = [self._image(record) for record in self.store.list(intermediate=all)]
         return [image for image in images if chosen.keeps(image)]
+
+    def tree(
+        self,
+        *,
+        all: bool = False,
+        name: str = "",
+        filters: Mapping[str, Sequence[str]] | None = None,
+    ) -> tuple[TreeNode, ...]:
+        """The images that `list` gives as trees: what stands below another has all of its layers and more."""
+        from holdall.engine.image_tree import build
+
+        sizes = dict(self.store.database.all("SELECT diff_id, size FROM layers"))
+        return build(self.list(all=all, name=name, filters=filters), sizes)
 
     def ensure(
         self, name: str, *, pull: str = "missing", platform: str | None = None, reporter: Reporter = silent

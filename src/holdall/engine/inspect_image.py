@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from holdall.engine.engine import Engine
     from holdall.engine.image import Image
     from holdall.oci.container_config import ContainerConfig
+    from holdall.store.layer_report import Names
 
 
 def image_json(engine: Engine, image: Image) -> dict[str, Any]:
@@ -38,6 +39,31 @@ def image_json(engine: Engine, image: Image) -> dict[str, Any]:
     if variant:
         found["Variant"] = variant
     return found
+
+
+def layers_json(image: Image) -> dict[str, Any]:
+    """What each layer does, base first; of names the first thousand of each kind."""
+    return {
+        "Id": image.id,
+        "RepoTags": list(image.tags),
+        "Layers": [
+            {
+                "DiffId": layer.report.diff_id,
+                "Digest": layer.digest,
+                "Size": layer.size,
+                "CreatedBy": layer.created_by,
+                "Adds": _names_json(layer.report.adds),
+                "Overwrites": _names_json(layer.report.overwrites),
+                "Removes": _names_json(layer.report.removes),
+                "Wasted": layer.report.wasted,
+            }
+            for layer in image.layers()
+        ],
+    }
+
+
+def _names_json(names: Names) -> dict[str, Any]:
+    return {"Count": names.count, "Bytes": names.bytes, "Paths": list(names.paths)}
 
 
 def config_json(config: ContainerConfig) -> dict[str, Any]:

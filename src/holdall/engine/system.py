@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import time
 
+from holdall.events import silent
 from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from holdall.engine.doctor import Finding
     from holdall.engine.engine import Engine
+    from holdall.events import Reporter
+    from holdall.store.fsck import Report
     from holdall.store.gc import Garbage
     from holdall.store.usage import Usage
 
@@ -55,12 +58,47 @@ class System:
         freed = containers.reclaimed + images.reclaimed + (gone.reclaimed if gone else 0) + sum(g.size for g in garbage)
         return SystemPruned(containers.removed, images.removed, gone.removed if gone else (), garbage, freed)
 
-    def collect(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
-        """Delete what crashes left behind; with `dry_run` only name it. Safe while others work."""
-        from holdall.store.gc import collect
+    def collect(
+        self, *, dry_run: bool = False, grace: float = 0.0, tell: Callable[[Garbage], None] | None = None
+    ) -> tuple[Garbage, ...]:
+        """Delete what crashes left behind, and of the cache what its budget does not allow; with `dry_run` name it.
+
+        `grace` is how old, in seconds, a download that was cut short must be. `tell` hears of each thing when it is
+        gone. Safe while others work; an interrupted one has done what it told of.
+        """
+        from holdall.store.gc import steps
 
         engine = self._engine
-        return collect(engine.database(durable=True), engine.paths, engine.containers.snapshots, dry_run=dry_run)
+        found = []
+        work = steps(
+            engine.database(durable=True), engine.paths, engine.containers.snapshots, dry_run=dry_run, grace=grace
+        )
+        for one in work:
+            found.append(one)
+            if tell is not None:
+                tell(one)
+        return tuple(found)
+
+    def list_contents(self, *, reporter: Reporter = silent) -> int:
+        """Note the digest of each file in the layers that are kept as tars (store/contents.py); how many files."""
+        from holdall.store.contents import has_tar, listing
+
+        layers = self._engine.snapshots
+        count = 0
+        for diff_id in sorted(layers.diff_ids()):
+            if has_tar(layers, diff_id):
+                with listing(layers, diff_id, reporter) as there:
+                    count += len(there)
+        return count
+
+    def check(self, *, repair: bool = False, reporter: Reporter = silent) -> Report:
+        """Read everything in the store and compare it with its digests, the database and each other (fsck).
+
+        With `repair` what is damaged is fetched again, made again, or dropped; the report tells which.
+        """
+        from holdall.engine.fsck import check
+
+        return check(self._engine, reporter, repair=repair)
 
     def mend(self) -> list[str]:
         """Remove what crashes left behind in the store and on the host; what was removed."""

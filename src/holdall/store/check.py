@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdall.store.snapshots.snapshotter import Snapshotter
 
 LISTED = 20
+AGAIN = "remove the image and pull it again"
 
 
 @record
@@ -29,17 +30,18 @@ class Problem:
 def check(database: Database, paths: Paths, snapshots: Snapshotter) -> tuple[Problem, ...]:
     """All problems found, none for a healthy store; blobs are not read through. Raises StoreCorrupt."""
     return (
-        *_database(database),
+        *database_problems(database),
         *_blobs(database, paths),
         *_layers(database, snapshots),
-        *_containers(database, paths),
-        *_volumes(database, paths),
+        *container_problems(database, paths),
+        *volume_problems(database, paths),
         *_garbage(database, paths, snapshots),
     )
 
 
-def _database(database: Database) -> Iterator[Problem]:
-    for (line,) in database.all(f"PRAGMA quick_check({LISTED})"):
+def database_problems(database: Database, *, thorough: bool = False) -> Iterator[Problem]:
+    """What SQLite finds; `thorough` compares indexes and tables, too."""
+    for (line,) in database.all(f"PRAGMA {'integrity' if thorough else 'quick'}_check({LISTED})"):
         if line != "ok":
             yield Problem(f"the database is damaged: {line}", "restore holdall.db from a backup")
     for table, _, parent, _ in database.all("PRAGMA foreign_key_check")[:LISTED]:
@@ -48,24 +50,21 @@ def _database(database: Database) -> Iterator[Problem]:
 
 def _blobs(database: Database, paths: Paths) -> Iterator[Problem]:
     rows = database.all(
-        """SELECT DISTINCT parts.digest, parts.size, manifests.image
+        """SELECT DISTINCT parts.digest, parts.size, manifests.image,
+            parts.digest != manifests.image AND parts.digest != manifests.listed
         FROM parts JOIN manifests ON manifests.digest = parts.manifest
-        UNION SELECT digest, size, image FROM manifests
-        UNION SELECT target, -1, image FROM names"""
+        UNION SELECT digest, size, image, 0 FROM manifests
+        UNION SELECT target, -1, image, 0 FROM names"""
     )
-    for digest, size, image in rows:
+    for digest, size, image, is_layer in rows:
         try:
             found = os.stat(f"{paths.blobs}/{digest.replace(':', '/', 1)}").st_size
         except FileNotFoundError:
-            if obtainable(database, paths, digest):
-                continue
-            yield Problem(f'blob "{digest}" of image {_short(image)} is missing', "remove the image and pull it again")
+            if not is_layer or not obtainable(database, paths, digest):
+                yield Problem(f'blob "{digest}" of image {_short(image)} is missing', AGAIN)
             continue
         if size not in (-1, found):
-            yield Problem(
-                f'blob "{digest}" of image {_short(image)} has {found} bytes, not {size}',
-                "remove the image and pull it again",
-            )
+            yield Problem(f'blob "{digest}" of image {_short(image)} has {found} bytes, not {size}', AGAIN)
 
 
 def obtainable(database: Database, paths: Paths, digest: str) -> bool:
@@ -83,22 +82,22 @@ def _layers(database: Database, snapshots: Snapshotter) -> Iterator[Problem]:
     for image, layers in database.all("SELECT id, layers FROM images"):
         for diff_id in layers.split():
             if not snapshots.has(diff_id):
-                yield Problem(
-                    f'layer "{diff_id}" of image {_short(image)} is missing', "remove the image and pull it again"
-                )
+                yield Problem(f'layer "{diff_id}" of image {_short(image)} is missing', AGAIN)
     for container, layers in database.all("SELECT id, layers FROM containers"):
         for diff_id in layers.split():
             if not snapshots.has(diff_id):
                 yield Problem(f'layer "{diff_id}" of container {container[:12]} is missing', "remove the container")
 
 
-def _containers(database: Database, paths: Paths) -> Iterator[Problem]:
+def container_problems(database: Database, paths: Paths) -> Iterator[Problem]:
+    """Containers without their folder."""
     for container, name in database.all("SELECT id, name FROM containers"):
         if not os.path.isdir(paths.container(container)):
             yield Problem(f'container "{name}" has lost its folder', f"remove it with holdall rm {container[:12]}")
 
 
-def _volumes(database: Database, paths: Paths) -> Iterator[Problem]:
+def volume_problems(database: Database, paths: Paths) -> Iterator[Problem]:
+    """Volumes without their folder."""
     for (name,) in database.all("SELECT name FROM volumes"):
         if not os.path.isdir(f"{paths.volumes}/{name}/_data"):
             yield Problem(f'volume "{name}" has lost its folder', f"remove it with holdall volume rm {name}")

@@ -1,20 +1,23 @@
-"""What the store uses on disk, for `system df`. Measured, not estimated: a layer counts once however many share it."""
+"""What the store uses on disk, for `system df`. Measured, not estimated: every block of its folder counts once.
+
+Whatever is there belongs to one heading, so that the headings add up to what du(1) says of the folder.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 from holdall.record import record
+from holdall.store.budget import BLOB, DOWNLOAD, FILES, cached
 from holdall.store.containers import Containers
 from holdall.store.trees import disk_usage
 from holdall.store.volumes import Volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
-    from holdall.paths import Paths
-    from holdall.store.database import Database
     from holdall.store.images import ImageStore
     from holdall.store.records import ImageRecord
 
@@ -31,7 +34,7 @@ class ImageUsage:
 
 @record
 class ItemUsage:
-    """One container's written bytes or one volume's data; `active`: the container runs, the volume is used."""
+    """One container's or volume's folder; `active`: the container runs, the volume is used."""
 
     name: str
     size: int
@@ -40,37 +43,151 @@ class ItemUsage:
 
 
 @record
+class CacheUsage:
+    """What can be had again (budget.py): how many things, their bytes, and the bytes they may have together."""
+
+    count: int
+    size: int
+    budget: int
+
+
+@record
 class Usage:
-    """Everything; `layers` is the bytes of all images together, `reclaimable` those no container's image needs."""
+    """Everything, in bytes on disk.
+
+    `layers` is all images together, `reclaimable` those no container needs. `leftovers` is what no row names: the next
+    collection takes it, unless somebody is just making it. `own` is the database, the index and the folders themselves.
+    """
 
     images: tuple[ImageUsage, ...]
     layers: int
     reclaimable: int
     containers: tuple[ItemUsage, ...]
     volumes: tuple[ItemUsage, ...]
+    cache: CacheUsage
+    leftovers: int
+    own: int
+
+    @property
+    def total(self) -> int:
+        """The whole folder."""
+        items = sum(item.size for item in (*self.containers, *self.volumes))
+        return self.layers + items + self.cache.size + self.leftovers + self.own
 
 
 def measure(images: ImageStore, *, running: Collection[str] = ()) -> Usage:
-    """Walk the store; `running` are IDs of containers that run. Raises StoreCorrupt."""
+    """Walk the store; `running` are IDs of containers that run. Raises StoreCorrupt, InvalidOption (the budget)."""
+    from holdall.store.settings import budget
+
     database, paths = images.database, images.content.paths
-    needs = {image.id: _needs(images, image) for image in images.list(intermediate=True)}
-    sizes = _sizes(images, needs)
-    used = Counter(image for (image,) in database.all("SELECT image FROM containers"))
-    sharing = Counter(item for items in needs.values() for item in items)
-    found = []
-    for image in images.list():
-        shared = sum(sizes[item] for item in needs[image.id] if sharing[item] > 1)
-        unique = sum(sizes[item] for item in needs[image.id] if sharing[item] == 1)
-        found.append(ImageUsage(image, shared, unique, used[image.id]))
-    kept = {item for image, items in needs.items() if used[image] for item in items}
-    total = sum(sizes.values())
+    cache = cached(database, paths)
+    found = _Found(images, running, {one.subject: one.size for one in cache if one.kind == FILES})
+    found.blobs({one.subject for one in cache if one.kind == BLOB})
+    found.layers()
+    found.folders()
+    found.rest({one.subject for one in cache if one.kind == DOWNLOAD})
+    limit = CacheUsage(len(cache), sum(one.size for one in cache), budget().bytes(paths.root))
+    total, reclaimable, items = found.of_images()
     return Usage(
-        tuple(found),
-        total,
-        total - sum(sizes[item] for item in kept),
-        _containers(images, running),
-        _volumes(database, paths),
+        items, total, reclaimable, tuple(found.containers), tuple(found.volumes), limit, found.leftovers, found.own
     )
+
+
+class _Found:
+    """What has been counted so far."""
+
+    def __init__(self, images: ImageStore, running: Collection[str], listings: dict[str, int]) -> None:
+        self._store = images
+        self._paths = images.content.paths
+        self._running = running
+        self._listings = listings
+        self._images = images.list(intermediate=True)
+        self._needs = {image.id: _needs(images, image) for image in self._images}
+        rows = Containers(images.database).list()
+        self._rows = {row.id: row for row in rows}
+        self._used = Counter(row.image for row in rows)
+        # an image may be removed by force: its layers stay for the container
+        self._kept = {item for row in rows for item in _layers(row.layers)}
+        self._needed = self._kept.union(*self._needs.values())
+        self._sizes: dict[str, int] = {}
+        self.containers: list[ItemUsage] = []
+        self.volumes: list[ItemUsage] = []
+        self.leftovers = self.own = 0
+
+    def blobs(self, cache: set[str]) -> None:
+        """blobs/"""
+        for algorithm, folder in self._algorithms(self._paths.blobs):
+            for entry in _entries(folder):
+                digest = f"{algorithm}:{entry.name}"
+                if digest not in cache:
+                    self._count(digest, disk_usage(entry.path))
+
+    def layers(self) -> None:
+        """layers/"""
+        for algorithm, folder in self._algorithms(self._paths.layers):
+            for entry in _entries(folder):
+                diff_id = f"{algorithm}:{entry.name}"
+                self._count(f"layer {diff_id}", disk_usage(entry.path) - self._listings.get(diff_id, 0))
+
+    def folders(self) -> None:
+        """containers/ and volumes/"""
+        self.own += _own(self._paths.containers) + _own(self._paths.volumes)
+        for entry in _entries(self._paths.containers):
+            size, row = disk_usage(entry.path), self._rows.get(entry.name)
+            if row is None:
+                self.leftovers += size
+            else:
+                self.containers.append(ItemUsage(row.name, size, row.id in self._running))
+                del self._rows[entry.name]
+        self.containers += [ItemUsage(row.name, 0, active=False) for row in self._rows.values()]
+        store = Volumes(self._paths, self._store.database)
+        known = {volume.name for volume in store.list()}
+        for entry in _entries(self._paths.volumes):
+            size = disk_usage(entry.path)
+            if entry.name not in known:
+                self.leftovers += size
+                continue
+            links = len(store.users(entry.name))
+            self.volumes.append(ItemUsage(entry.name, size, links > 0, links))
+
+    def rest(self, parts: set[str]) -> None:
+        """The database and what else lies in the root, ingest/, cache/, and the folders themselves."""
+        done = {self._paths.blobs, self._paths.layers, self._paths.containers, self._paths.volumes, self._paths.ingest}
+        self.own += _own(self._paths.root) + _own(self._paths.ingest)
+        for entry in _entries(self._paths.root):
+            if entry.path not in done:
+                self.own += disk_usage(entry.path)
+        for entry in _entries(self._paths.ingest):
+            if entry.name not in parts:
+                self.leftovers += disk_usage(entry.path)
+
+    def of_images(self) -> tuple[int, int, tuple[ImageUsage, ...]]:
+        """All bytes, those no container needs, and each image that is shown."""
+        sizes = self._sizes
+        sharing = Counter(item for items in self._needs.values() for item in items)
+        shown = {image.id for image in self._store.list()}
+        found = []
+        for image in self._images:
+            if image.id in shown:
+                needs = self._needs[image.id]
+                shared = sum(sizes.get(item, 0) for item in needs if sharing[item] > 1)
+                unique = sum(sizes.get(item, 0) for item in needs if sharing[item] == 1)
+                found.append(ImageUsage(image, shared, unique, self._used[image.id]))
+        kept = self._kept.union(*[items for image, items in self._needs.items() if self._used[image]])
+        total = sum(sizes.values())
+        return total, total - sum(size for item, size in sizes.items() if item in kept), tuple(found)
+
+    def _count(self, item: str, size: int) -> None:
+        if item in self._needed:
+            self._sizes[item] = size
+        else:
+            self.leftovers += size
+
+    def _algorithms(self, folder: str) -> Iterator[tuple[str, str]]:
+        self.own += _own(folder)
+        for entry in _entries(folder):
+            self.own += _own(entry.path)
+            yield entry.name, entry.path
 
 
 def _needs(images: ImageStore, image: ImageRecord) -> set[str]:
@@ -80,32 +197,26 @@ def _needs(images: ImageStore, image: ImageRecord) -> set[str]:
         UNION SELECT digest FROM manifests WHERE image = ? UNION SELECT target FROM names WHERE image = ?""",
         (image.id, image.id, image.id),
     )
-    # a layer's tar is the blob with the diff-id as digest, where it is kept
-    return {digest for (digest,) in blobs}.union(image.layers, (f"layer {diff_id}" for diff_id in image.layers))
+    return {digest for (digest,) in blobs}.union(_layers(image.layers))
 
 
-def _sizes(images: ImageStore, needs: dict[str, set[str]]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for item in set().union(*needs.values()):
-        kind, _, diff_id = item.rpartition(" ")
-        if kind:
-            sizes[item] = images.snapshots.usage(diff_id)
-        else:
-            sizes[item] = disk_usage(f"{images.content.paths.blobs}/{item.replace(':', '/', 1)}")
-    return sizes
+def _layers(diff_ids: Collection[str]) -> Iterator[str]:
+    """A layer's tar is the blob with the diff-id as digest, where it is kept."""
+    for diff_id in diff_ids:
+        yield diff_id
+        yield f"layer {diff_id}"
 
 
-def _containers(images: ImageStore, running: Collection[str]) -> tuple[ItemUsage, ...]:
-    return tuple(
-        ItemUsage(row.name, images.snapshots.upper_usage(row.id), row.id in running)
-        for row in Containers(images.database).list()
-    )
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def _volumes(database: Database, paths: Paths) -> tuple[ItemUsage, ...]:
-    volumes = Volumes(paths, database)
-    found = []
-    for volume in volumes.list():
-        links = len(volumes.users(volume.name))
-        found.append(ItemUsage(volume.name, volumes.size(volume.name), links > 0, links))
-    return tuple(found)
+def _own(folder: str) -> int:
+    """Blocks of a folder itself."""
+    try:
+        return os.stat(folder, follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0

@@ -27,6 +27,7 @@ def arguments(parser: Parser) -> None:
     parser.flag("--quiet", "-q", help="only IDs")
     parser.flag("--no-trunc", help="whole IDs")
     parser.flag("--digests", help="show digests")
+    parser.flag("--tree", help="as a tree by the layers they share")
     parser.values(
         "--filter", "-f", help="KEY=VALUE: dangling, label, before, since, until, reference", metavar="FILTER"
     )
@@ -36,6 +37,10 @@ def arguments(parser: Parser) -> None:
 
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
+    if options.tree:
+        from holdall.cli.image_tree import show_tree
+
+        return show_tree(state, options)
     found = state.engine.images.list(all=options.all, name=options.name or "", filters=parse_filters(options.filter))
     if options.quiet and not options.format:
         for identifier in dict.fromkeys(image.id if options.no_trunc else image.short_id for image in found):

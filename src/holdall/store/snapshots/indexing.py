@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 
-from holdall.errors import IntegrityError
 from holdall.layer.indexer import Indexer
 from holdall.linux import writeback
 from holdall.store import durable, locks
 from holdall.store.ingest import failure, publish
+from holdall.store.snapshots.index_file import write_index
 from holdall.store.snapshots.intake import Intake
-from holdall.store.snapshots.layers import INDEX, OPAQUE
 from holdall.store.snapshots.making import CHUNK
 from holdall.store.snapshots.snapshotter import LayerInfo
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from holdall.oci.digest import Digest
     from holdall.store.content import ContentStore
     from holdall.store.snapshots.layers import Layers
+    from holdall.store.snapshots.snapshotter import LayerInfo
     from holdall.store.snapshots.stage import Piece
 
 WRITEBACK = 8 << 20
@@ -99,20 +99,5 @@ class IndexWriter(Intake):
 
     def _index(self, diff_id: Digest, tar: int) -> LayerInfo:
         """Write the index into the temp folder, durable. Before anything is published: it may yet be refused."""
-        from holdall.erofs.writer import write_image
-
-        def fetch(offset: int, length: int) -> bytes:
-            data = os.pread(tar, length, offset)
-            if len(data) != length:
-                raise IntegrityError(f'blob "{diff_id}" is shorter than it was')
-            return data
-
         root, stats = self._indexer.finish()
-        with open(f"{self._making.folder}/{INDEX}", "xb", buffering=0) as index:
-            uuid = bytes.fromhex(diff_id.encoded[:32])
-            write_image(root, index.fileno(), device_size=self.size, fetch=fetch, uuid=uuid)
-            os.fsync(index.fileno())
-        if root.xattrs and root.xattrs.get(b"trusted.overlay.opaque") == b"y":
-            with open(f"{self._making.folder}/{OPAQUE}", "xb"):
-                pass
-        return LayerInfo(str(diff_id), stats.bytes, stats.entries, self.size)
+        return write_index(root, stats, diff_id, self.size, tar, self._making.folder)

@@ -67,9 +67,8 @@ class Making:
         When somebody else has made it meanwhile, theirs stays. Raises OSError.
         """
         target = self.layers.folder(info.diff_id)
-        with open(f"{self.folder}/{INFO}", "w", encoding="ascii") as stream:
-            note = {"size": info.size, "entries": info.entries, "tar": info.tar_size}
-            json.dump(note, stream)
+        with open(f"{self.folder}/{INFO}", "wb") as stream:
+            stream.write(encode_info(info))
             stream.flush()
             os.fsync(stream.fileno())
         sync(self.folder)
@@ -141,6 +140,11 @@ def ensure_usable(layers: Layers, diff_id: str) -> frozenset[str]:
             f'layer "{diff_id}" is damaged: {err.message}', hint="remove the image and pull or load it again"
         ) from err
     return frozenset((TREE,))
+
+
+def encode_info(info: LayerInfo) -> bytes:
+    """The contents of info.json."""
+    return json.dumps({"size": info.size, "entries": info.entries, "tar": info.tar_size}).encode()
 
 
 def read_info(layers: Layers, diff_id: str) -> LayerInfo:
