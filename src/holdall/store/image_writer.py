@@ -17,10 +17,11 @@ from holdall.oci import mediatype, timestamp
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.manifest import Manifest
 from holdall.record import replace
-from holdall.store import compressed, labels, layout_index
+from holdall.store import compressed, labels, layout_index, remake
 from holdall.store.ingest import copy_blob
 from holdall.store.names import drop_unused_manifests, put_name
 from holdall.store.records import Name
+from holdall.store.release import release
 from holdall.store.reserve import deleting
 from holdall.store.sweep import sweep
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 """Layers unpacked side by side, in threads: most of the work is system calls, hashing and inflating without the GIL."""
+RECIPE_SECONDS = 3.0
+"""How long a loaded blob may keep us with the search for its recipe; without one it is kept."""
+
 MAX_NANOSECONDS = (1 << 63) - 1
 
 
@@ -65,6 +69,7 @@ def write(
             hold.put(index.descriptor, index.raw)
         garbage = _commit(store, image, listed, infos, names, parent)
     settle(store, garbage)
+    release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
     return store.at(str(image.id), str(image.digest))
 
 
@@ -133,12 +138,20 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
                     _copy(layer, hold, progress)
                 if str(layer.diff_id) not in jobs:
                     held = _from(layer, hold)
-                    jobs[str(layer.diff_id)] = pool.submit(store.snapshots.ensure, held, report)
+                    jobs[str(layer.diff_id)] = pool.submit(_make, store, held, report)
             return [job.result() for job in jobs.values()]
         except BaseException:
             cancelled = True
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _make(store: ImageStore, layer: Layer, report: Reporter) -> LayerInfo:
+    """The layer; and of a blob that came as a file, how it can be made again."""
+    info = store.snapshots.ensure(layer, report)
+    if store.snapshots.keeps_tar and layer.descriptor.digest != layer.diff_id:
+        remake.find_recipe(store.content, store.database, layer, seconds=RECIPE_SECONDS)
+    return info
 
 
 def _from(layer: Layer, hold: HeldContent) -> Layer:
@@ -150,7 +163,10 @@ def _is_known(store: ImageStore, layer: Layer) -> bool:
     if not store.snapshots.has(str(layer.diff_id)):
         return False
     row = compressed.known(store.database, layer.descriptor.digest)
-    return row is not None and row.diff_id == layer.diff_id and row.descriptor.size == layer.descriptor.size
+    if row is not None:
+        return row.diff_id == layer.diff_id and row.descriptor.size == layer.descriptor.size
+    part = (str(layer.descriptor.digest), layer.descriptor.size)
+    return store.database.one("SELECT 1 FROM parts WHERE digest = ? AND size = ?", part) is not None
 
 
 def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:

@@ -11,9 +11,9 @@ import os
 from contextlib import closing
 
 from holdall.errors import BlobNotFound
-from holdall.oci.digest import Digest
+from holdall.store import compressed
 from holdall.store.database import open_database
-from holdall.store.recipes import Recipe
+from holdall.store.recipes import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+    from holdall.image.image import Layer
     from holdall.layer.compression import Encoder
     from holdall.oci.descriptor import Descriptor
     from holdall.store.content import ContentStore
+    from holdall.store.database import Database
+    from holdall.store.recipes import Recipe
 
 READ = 1 << 18
 HINT = "pull or load the image again"
@@ -66,16 +69,29 @@ def can_remake(store: ContentStore, descriptor: Descriptor) -> bool:
     return True
 
 
+def find_recipe(store: ContentStore, database: Database, layer: Layer, *, seconds: float) -> bool:
+    """Look for the recipe of a blob that is here beside its tar, and note it; whether there is one by now."""
+    descriptor, diff_id = layer.descriptor, layer.diff_id
+    known = compressed.known(database, descriptor.digest)
+    if known is not None and known.recipe is not None:
+        return True
+    if not (store.has(descriptor.digest) and store.has(diff_id)):
+        return False
+    with open(store.path(descriptor.digest), "rb") as blob, open(store.path(diff_id), "rb") as tar:
+        recipe = find(blob, tar, os.fstat(tar.fileno()).st_size, seconds=seconds)
+    compressed.note(database, descriptor, diff_id, recipe)
+    return recipe is not None
+
+
 def _known(store: ContentStore, descriptor: Descriptor) -> tuple[Recipe, BinaryIO]:
     """The recipe and the open tar. Raises BlobNotFound."""
     digest = descriptor.digest
     with closing(open_database(store.paths)) as database:
-        row = database.one("SELECT diff_id, size, recipe FROM compressed WHERE digest = ?", (str(digest),))
-    recipe = Recipe.parse(row[2]) if row is not None else None
-    if row is None or recipe is None or row[1] != descriptor.size:
+        row = compressed.known(database, digest)
+    if row is None or row.recipe is None or row.descriptor.size != descriptor.size:
         raise BlobNotFound(f'no blob "{digest}" in the store', hint=HINT)
     try:
-        return recipe, open(store.path(Digest.parse(row[0])), "rb", buffering=0)
+        return row.recipe, open(store.path(row.diff_id), "rb", buffering=0)
     except FileNotFoundError as error:
         raise BlobNotFound(f'blob "{digest}" cannot be made again: its layer is gone', hint=HINT) from error
 
