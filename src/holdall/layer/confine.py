@@ -34,7 +34,8 @@ SYMLINKS = 40  # the kernel's own bound for one look-up
 WAY = 16 * 4096  # bytes of links yet to follow
 NAME_MAX = 255
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
-_NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""What a look-up says whose way does not exist; the last where a symlink names what no file can be called."""
 
 
 class Confined:
@@ -94,7 +95,7 @@ class Confined:
         try:
             return self.keep(path, fsop.open_in_root(self.root, path, _DIRECTORY))
         except OSError as err:
-            if err.errno not in (*_NO_WAY, errno.ENAMETOOLONG):
+            if err.errno not in GONE:
                 raise
         return self.keep(path, self._make_way(path))
 

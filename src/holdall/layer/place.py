@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
 from holdall.errors import Conflict, InvalidArchive
 from holdall.layer import xattrs
-from holdall.layer.confine import Confined
+from holdall.layer.confine import GONE, Confined
 from holdall.layer.entry import Kind, show
 from holdall.linux import fsop
 
@@ -202,7 +201,7 @@ class Placer:
                     self.remove(fd, base, path, directory=False)
                     os.link(from_base, base, src_dir_fd=from_fd, dst_dir_fd=fd, follow_symlinks=False)
         except OSError as err:
-            if err.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            if err.errno not in GONE:
                 raise
             raise InvalidArchive(f'hard link "{entry.shown}" has a target that is not in this archive') from err
 
@@ -228,7 +227,7 @@ class Placer:
             try:
                 fd = fsop.open_in_root(self.tree.root, later.path, _DIRECTORY)
             except OSError as err:
-                if err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                if err.errno in GONE:
                     continue
                 raise
             try:
