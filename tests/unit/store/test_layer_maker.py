@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.errors import BlobNotFound, IntegrityError, InvalidArchive
-from holdall.image.mutate import from_layers
+from holdall.image.image import Layer
+from holdall.image.memory import MemoryBlobs
+from holdall.image.mutate import append_layer, from_layers
 from holdall.image.verify import VerifyingReader
-from holdall.layer.compression import open_layer
+from holdall.layer.compression import compressor, open_layer
+from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.oci.platform import host
 from holdall.oci.reference import Reference
@@ -209,3 +214,52 @@ def test_an_image_compressed_anew(images: ImageStore) -> None:
     os.unlink(images.content.path(image.config.diff_ids[0]))
     with pytest.raises(BlobNotFound, match="nor the tar"):
         anew.compressed_anew(image, images.content, images.database, missing)
+
+
+def blob_of(kind: str) -> bytes:
+    """TAR compressed as we, as Python, and as nobody here does."""
+    if kind == "ours":
+        out = io.BytesIO()
+        with compressor("gzip", out) as writer:
+            writer.write(TAR)
+        return out.getvalue()
+    if kind == "python":
+        return gzip.compress(TAR, 5)
+    deflate = zlib.compressobj(6, wbits=31)
+    parts = [
+        deflate.compress(TAR[at : at + 70_000]) + deflate.flush(zlib.Z_SYNC_FLUSH) for at in range(0, len(TAR), 70_000)
+    ]
+    return b"".join(parts) + deflate.flush()
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("ours", False), ("python", False), ("foreign", True)])
+def test_a_blob_that_comes_as_a_file_is_kept_only_without_recipe(images: ImageStore, kind: str, kept: bool) -> None:
+    blobs, data = MemoryBlobs(), blob_of(kind)
+    descriptor = blobs.add(mediatype.OCI_LAYER_GZIP, data)
+    image = from_layers(host(), [Layer(descriptor, Digest.of(TAR), blobs)])
+    images.write(image, Reference.parse("x:1"))
+    assert images.content.has(descriptor.digest) is kept
+    with images.content.open(descriptor) as stream, VerifyingReader(stream, descriptor) as verified:
+        assert verified.read() == data
+    images.write(image, Reference.parse("y:1"))
+    assert images.content.has(descriptor.digest) is kept
+
+
+def test_an_image_on_a_layer_that_came_in_another_form(images: ImageStore) -> None:
+    """The second image's blob was never seen here, as its layer was there: what is made from it still works."""
+    blobs = MemoryBlobs()
+    first = blobs.add(mediatype.OCI_LAYER_GZIP, blob_of("ours"))
+    second = blobs.add(mediatype.OCI_LAYER_GZIP, blob_of("foreign"))
+    made = [
+        from_layers(host(), [Layer(one, Digest.of(TAR), blobs)], author=name)
+        for one, name in ((first, "a"), (second, "b"))
+    ]
+    images.write(made[0], Reference.parse("x:1"))
+    record = images.write(made[1], Reference.parse("y:1"), pulled=True)
+    assert not images.content.has(second.digest)
+    base = images.image(record)
+    with images.hold() as hold, LayerMaker(images.snapshots, hold) as maker:
+        maker.write(tar_of({"d": b"1"}))
+        child = append_layer(base, maker.commit().layer(hold), created_by="test")
+        images.write(child, Reference.parse("z:1"))
+    assert anew.unavailable(images.image(images.resolve("z:1")), images.content) == (second.digest,)
