@@ -141,13 +141,15 @@ def check_rows(work: Fsck) -> None:
     from holdall.errors import InvalidReference
     from holdall.oci.reference import Reference
 
+    # of a damaged tar nothing can be made: that says nothing about the recipe
+    damaged = {damage.subject for damage in work.damages if not damage.mended}
     for digest, diff_id, size, text in work.database.all("SELECT digest, diff_id, size, recipe FROM compressed"):
         try:
             blob, tar = Digest.parse(digest), Digest.parse(diff_id)
         except InvalidDigest as err:
             _forget_row(work, digest, err.message)
             continue
-        if not text or work.content.has(blob) or not work.content.has(tar):
+        if not text or diff_id in damaged or work.content.has(blob) or not work.content.has(tar):
             continue
         if not _is_made_again(work, Descriptor("", blob, size), Recipe.parse(text), tar):
             _forget(work, blob, f'blob "{digest}" is not what its recipe makes of the layer')

@@ -29,14 +29,23 @@ _NEEDED = """SELECT digest FROM parts UNION SELECT digest FROM manifests UNION S
 
 def sweep_rows(database: Database, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Iterator[tuple[str, str]]:
     """Delete them; table and digest of each. Raises NoSpace, NotPermitted."""
-    for table, find in (("compressed", _compressed), ("origins", _origins), ("uploads", _uploads)):
-        keys = find(database, time.time_ns() - int(grace * 1e9))
-        for start in range(0, len(keys), STEP):
-            step = keys[start : start + STEP]
-            if not dry_run:
-                _delete(database, table, step)
-            for key in step:
-                yield table, str(key[0])
+    oldest = time.time_ns() - int(grace * 1e9)
+    forms = _compressed(database, oldest)
+    yield from _drop(database, "compressed", forms, dry_run=dry_run)
+    origins = _origins(database, oldest, {str(form[0]) for form in forms})
+    yield from _drop(database, "origins", origins, dry_run=dry_run)
+    yield from _drop(database, "uploads", _uploads(database), dry_run=dry_run)
+
+
+def _drop(
+    database: Database, table: str, keys: list[tuple[object, ...]], *, dry_run: bool
+) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(keys), STEP):
+        step = keys[start : start + STEP]
+        if not dry_run:
+            _delete(database, table, step)
+        for key in step:
+            yield table, str(key[0])
 
 
 def _compressed(database: Database, oldest: int) -> list[tuple[object, ...]]:
@@ -49,13 +58,14 @@ def _compressed(database: Database, oldest: int) -> list[tuple[object, ...]]:
     return [(digest, used) for digest, used, diff_id in rows if diff_id not in layers]
 
 
-def _origins(database: Database, oldest: int) -> list[tuple[object, ...]]:
-    sql = f"""SELECT digest, seen, repository FROM origins WHERE seen < ?
-        AND digest NOT IN ({_NEEDED} UNION SELECT digest FROM compressed)"""
-    return database.all(sql, (oldest,))
+def _origins(database: Database, oldest: int, forgotten: set[str]) -> list[tuple[object, ...]]:
+    """Those of blobs that no row of `compressed` is about, the `forgotten` ones counted as gone."""
+    known = {digest for (digest,) in database.all("SELECT digest FROM compressed")} - forgotten
+    sql = f"SELECT digest, seen, repository FROM origins WHERE seen < ? AND digest NOT IN ({_NEEDED})"
+    return [row for row in database.all(sql, (oldest,)) if row[0] not in known]
 
 
-def _uploads(database: Database, _oldest: int) -> list[tuple[object, ...]]:
+def _uploads(database: Database) -> list[tuple[object, ...]]:
     """Whatever the grace: an interrupted push goes on as long as the registry keeps its session."""
     oldest = time.time_ns() - int(MAX_AGE_SECONDS * 1e9)
     return database.all("SELECT digest, started, repository FROM uploads WHERE started <= ?", (oldest,))
