@@ -53,24 +53,22 @@ class Regain:
 
         Raises NoSpace, OSError.
         """
-        forms = [form for form in self._forms.get(diff_id, ()) if form.digest != diff_id]
+        forms = list(self._forms.get(diff_id, ()))
+        # the tar itself last: it comes into the place of the damaged one
+        forms.sort(key=lambda form: form.digest == diff_id)
         with self._store.hold() as hold:
             hold.announce(diff_id)
             hold.keep_layer(diff_id)
             for form in forms:
-                if self._is_good(form.digest) and self._make(form, diff_id, hold):
+                if form.digest != diff_id and self._is_good(form.digest) and self._make(form, diff_id, hold):
                     return f"made again from blob {form.digest.short}"
-            for form in (*forms, *[form for form in self._forms.get(diff_id, ()) if form.digest == diff_id]):
-                place = self._refetch(form, diff_id, hold)
-                if place:
-                    release(self._database, self._content.paths, [form.digest])
-                    return f"fetched from {place}"
-        return ""
+            place = next(filter(None, (self._refetch(form, diff_id, hold) for form in forms)), "")
+        release(self._database, self._content.paths, [form.digest for form in forms])
+        return f"fetched from {place}" if place else ""
 
     def _refetch(self, form: Descriptor, diff_id: Digest, hold: HeldContent) -> str:
         plain = form.digest == diff_id
         if plain:
-            # the tar itself: it comes into the place of the damaged one, so that one goes first, and may not come back
             if not self._sources(form.digest) or self._fetch is None:
                 return ""
             self.drop(diff_id)
