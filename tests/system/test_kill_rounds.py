@@ -50,7 +50,7 @@ COUNT = (
     "for k in 1 2 3 4 5; do echo line $i abcdefghijklmnopqrstuvwxyz; i=$((i+1)); done; sleep 0.1; done"
 )
 RUN_FILES = {
-    "booted", "containers", "journal", "keeper.sock", "supervisor.lock", "supervisor.log", "supervisor.sock"
+    "booted", "containers", "journal", "keeper.sock", "layers", "supervisor.lock", "supervisor.log", "supervisor.sock"
 }  # fmt: skip
 DEBRIS = re.compile(
     r"\d+ things left by a crash, \d+ bytes: (container folder|partial download|trash|blob|layer|address|, )+"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+import struct
+import termios
 import time
 
 from holdall.oci import timestamp
 from holdall.supervisor import lines
 from holdall.supervisor.durable import read_bounded
+from holdall.supervisor.journal import MAX_CHUNK
 from holdall.supervisor.ownlog import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.supervisor.journal import Journal, Unfinished
     from holdall.supervisor.logfile import LogFile
+
+
+_INT = struct.Struct("i")
 
 
 class Recorder:
@@ -35,6 +43,10 @@ class Recorder:
         """Read one chunk from a non-blocking descriptor and log it; b"" at the stream's end, None if nothing waits."""
         pending = self._pending.get(stream, b"")
         room = self._journal.begin(self._id, stream, pending)
+        waiting = self._waiting(fd)
+        if waiting:
+            self._journal.intend(waiting, self.log.size)
+            room = room[:waiting]
         try:
             count = os.readv(fd, [room])
         except BlockingIOError:
@@ -46,6 +58,13 @@ class Recorder:
         data = self._journal.filled(count, self.log.size)
         self._record(stream, data, final=False)
         return data[len(pending) :]
+
+    def _waiting(self, fd: int) -> int:
+        """How many bytes a pipe has for us, the next read's number; 0 when it is not known (a terminal) or none."""
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return 0
+        answer = fcntl.ioctl(fd, termios.FIONREAD, _INT.pack(0))
+        return min(int(_INT.unpack(answer)[0]), MAX_CHUNK)
 
     def end(self, stream: str) -> None:
         """The stream has ended: log what stands behind its last newline."""
