@@ -26,6 +26,8 @@ class Meter:
         self.up = self.down = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._relays: list[threading.Thread] = []
+        self._threads: set[threading.Thread] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, name="meter", daemon=True)
@@ -37,13 +39,14 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        _shut(self._listener, socket.SHUT_RDWR)
         self._thread.join()
+        self._listener.close()
         with self._lock:
-            left = list(self._open)
-        for one in left:
-            _shut(one, socket.SHUT_RDWR)
+            for one in self._open:
+                _shut(one, socket.SHUT_RDWR)
+        for thread in self._relays:
+            thread.join()
 
     def _accept(self) -> None:
         while True:
@@ -51,27 +54,34 @@ class Meter:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            thread = threading.Thread(target=self._relay, args=(client,), daemon=True)
+            self._relays.append(thread)
+            thread.start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with client:
             try:
                 server = socket.create_connection(self._target)
             except OSError:
-                client.close()
-                continue
-            with self._lock:
-                self._open |= {client, server}
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
-            for source, sink, upward in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self._pump, args=(source, sink, upward), daemon=True).start()
+                return
+            with server:
+                with self._lock:
+                    self._open |= {client, server}
+                back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+                back.start()
+                self._pump(client, server, counted=True)
+                back.join()
+                with self._lock:
+                    self._open -= {client, server}
 
-    def _pump(self, source: socket.socket, sink: socket.socket, upward: bool) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, *, counted: bool = False) -> None:
         try:
             while data := source.recv(PIECE):
-                with self._lock:
-                    if upward:
+                if counted:
+                    with self._lock:
                         self.up += len(data)
-                    else:
-                        self.down += len(data)
-                    if rate := self.rate if upward else self.down_rate:
-                        time.sleep(len(data) / rate)
+                        if self.rate:
+                            time.sleep(len(data) / self.rate)
                 sink.sendall(data)
         except OSError:
             pass
