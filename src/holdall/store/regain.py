@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from holdall.errors import BlobNotFound, HoldallError
+from holdall.errors import HoldallError
 from holdall.image.image import Layer
 from holdall.oci import mediatype
 from holdall.oci.descriptor import Descriptor
@@ -67,22 +67,29 @@ class Regain:
         return f"fetched from {place}" if place else ""
 
     def _refetch(self, form: Descriptor, diff_id: Digest, hold: HeldContent) -> str:
-        plain = form.digest == diff_id
-        if plain:
-            if not self._sources(form.digest) or self._fetch is None:
-                return ""
-            self.drop(diff_id)
-        elif hold.has(form.digest):
+        """Bring one of the layer's blobs and make the layer of it; what is damaged gives way only to what has come."""
+        if self._fetch is None or not self._sources(form.digest):
             return ""
+        path, aside = self._content.path(form.digest), f"{self._content.paths.ingest}/{GONE}{os.urandom(8).hex()}"
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            aside = ""
         place = self._bring(form, hold)
+        if aside:
+            # a killed fsck leaves it there, as garbage
+            os.unlink(aside) if place else os.rename(aside, path)
         return place if place and self._make(form, diff_id, hold) else ""
 
     def _make(self, form: Descriptor, diff_id: Digest, hold: HeldContent) -> bool:
+        layer = self._store.snapshots.set_aside(str(diff_id))
+        if layer is not None:
+            layer.remove()
         if form.digest != diff_id:
-            self.drop(diff_id)
+            self.drop_blob(diff_id)
         try:
             self._store.snapshots.ensure(Layer(form, diff_id, hold), _ignore)
-        except (HoldallError, BlobNotFound):
+        except HoldallError:
             return False
         return True
 

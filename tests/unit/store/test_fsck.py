@@ -169,6 +169,22 @@ def test_a_layer_nobody_has_is_dropped_and_the_image_named(erofs: ImageStore) ->
     assert is_clean(erofs), "writing it again brought what was dropped"
 
 
+def test_a_tar_that_a_registry_has_as_it_is_is_fetched_into_its_place(erofs: ImageStore) -> None:
+    image = random_image(1, layers=1, compression="none")
+    erofs.write(image, Reference.parse("one"), pulled=True)
+    path = Path(erofs.content.path(image.layers[0].diff_id))
+    flip(path)
+    damaged = path.read_bytes()
+    row = Containers(erofs.database).insert(ContainerRow("a" * 64, "web", erofs.list()[0].id, "", 1, ""))
+    erofs.snapshots.prepare(row.id, row.layers)
+    report = fsck(erofs, fetch=Registry().fetch, repair=True)
+    assert not report.whole
+    assert path.read_bytes() == damaged, "nothing has come: what a container needs is left as it is"
+    report = fsck(erofs, fetch=Registry(image).fetch, repair=True)
+    assert only(report).mended == "fetched from docker.io/library/one"
+    assert is_clean(erofs)
+
+
 def test_what_a_container_needs_is_not_dropped(erofs: ImageStore) -> None:
     image = random_image(1, layers=1)
     record = erofs.write(image, Reference.parse("one"))
