@@ -11,7 +11,6 @@ import stat
 import struct
 
 from holdall.erofs.chunks import Chunks
-from holdall.erofs.contents import Contents
 from holdall.erofs.directory import Listing
 from holdall.erofs.format import (
     BLOCK_BITS,
@@ -21,7 +20,6 @@ from holdall.erofs.format import (
     CHUNK_INDEXES,
     DEVICE,
     EXTENDED,
-    FILE_TYPES,
     FLAT_INLINE,
     FLAT_PLAIN,
     INODE,
@@ -32,11 +30,11 @@ from holdall.erofs.format import (
     SLOT_BITS,
     SUPER,
     SUPER_OFFSET,
-    TARGET_MAX,
     XATTR_HEADER,
     encode_device,
 )  # fmt: skip
 from holdall.erofs.output import Output
+from holdall.erofs.plan import contents_of
 from holdall.erofs.superblock import Superblock
 from holdall.erofs.xattr import Shared
 from holdall.errors import InvalidArchive, LimitExceeded, Unsupported
@@ -44,14 +42,17 @@ from holdall.errors import InvalidArchive, LimitExceeded, Unsupported
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.erofs.chunks import Fetch
+    from holdall.erofs.contents import Contents
     from holdall.erofs.node import Node
 
 MAX_EXTRA = 1 << 28
 """Bytes that chunk records and the zeros in copied chunks may take in one image."""
+RUN = 1 << 12
+"""Plain inodes that are handed on together."""
 _PLAIN = struct.Struct("<HHHHQIIIIqII16xHHI24x")
 """A file in one piece without attributes: inode, one chunk record, padding to the next slot."""
 _NS = 1_000_000_000
-_REGULAR, _LINK, _DIRECTORY = stat.S_IFREG >> 12, stat.S_IFLNK >> 12, stat.S_IFDIR >> 12
+_REGULAR = stat.S_IFREG >> 12
 
 
 def write_image(
@@ -184,10 +185,13 @@ class _Image:
         xattrs = self.shared.body(node.xattrs) if node.xattrs else b""
         head = INODE.size + len(xattrs)
         inline = 0
-        plan = self._plan(node, parent)
+        plan = contents_of(node, parent, self.block, self.device_size)
         plan.xattrs = xattrs
         node.plan = plan
         if type(plan) is Chunks:
+            self.extra += plan.extra
+            if self.extra > MAX_EXTRA:
+                raise LimitExceeded(f"the sparse files of a layer need more than {MAX_EXTRA} bytes in its index")
             head = -(-head // CHUNK.size) * CHUNK.size + CHUNK.size * plan.count
             if plan.copied:
                 self._spill(node, plan, plan.copied)
@@ -203,58 +207,38 @@ class _Image:
         self.at += -(-(head + inline) // SLOT) * SLOT
         self.order.append(node)
 
-    def _plan(self, node: Node, parent: Node) -> Contents:
-        kind = node.mode >> 12
-        if (node.children is None) == (kind == _DIRECTORY):
-            raise InvalidArchive("a directory has no children, or a file has")
-        if node.children is not None:
-            return Listing(node.children, parent, self.block)
-        if kind == _REGULAR:
-            return self._chunks(node)
-        if kind == _LINK:
-            if not 0 < len(node.target) <= TARGET_MAX or b"\0" in node.target:
-                raise InvalidArchive(f"a symlink has a target of {len(node.target)} bytes")
-            return Contents(len(node.target))
-        if kind not in FILE_TYPES:
-            raise InvalidArchive(f"a file has mode {node.mode:o}, which is no type's")
-        return Contents(0)
-
-    def _chunks(self, node: Node) -> Chunks:
-        extents = node.extents
-        parts = ((0, node.size, extents),) if isinstance(extents, int) else extents
-        plan = Chunks(node.size, parts, self.block)
-        if any(device + length > self.device_size for _, length, device in plan.parts):
-            raise InvalidArchive("a file's data lies beyond the end of the device")
-        self.extra += plan.extra
-        if self.extra > MAX_EXTRA:
-            raise LimitExceeded(f"the sparse files of a layer need more than {MAX_EXTRA} bytes in its index")
-        return plan
-
     def _spill(self, node: Node, plan: Contents, size: int) -> None:
         plan.address = self.blocks
         self.blocks += -(-size // self.block)
         self.spilled.append(node)
 
     def _inodes(self) -> None:
-        out, put, pack, bits = self.out, self.out.put, _PLAIN.pack, self.bits
-        layout = CHUNK_BASED << 1 | EXTENDED
+        out, pack, bits = self.out, _PLAIN.pack, self.bits
+        layout, slots = CHUNK_BASED << 1 | EXTENDED, _PLAIN.size // SLOT
+        run: list[bytes] = []
+        slot = out.at >> SLOT_BITS
         for node in self.order:
             inode = node.inode
-            gap = (inode << SLOT_BITS) - out.at
-            if gap:
-                put(bytes(gap))
+            if inode != slot or node.plan is not None or len(run) >= RUN:
+                out.put(b"".join(run))
+                out.put(bytes((inode - slot) << SLOT_BITS))
+                run = []
+                slot = inode
             if node.plan is None:
                 size = node.size
                 seconds, rest = divmod(node.mtime_ns, _NS)
-                put(
+                run.append(
                     pack(
                         layout, 0, node.mode, 0, size, CHUNK_INDEXES | ((size or 1) - 1 >> bits).bit_length(), inode,
                         node.uid, node.gid, seconds, rest, node.nlink, 0, 1,
                         node.extents >> bits,  # type: ignore[operator]
                     )
                 )  # fmt: skip
+                slot += slots
             else:
                 self._inode(node, node.plan)
+                slot = out.at >> SLOT_BITS
+        out.put(b"".join(run))
 
     def _inode(self, node: Node, plan: Contents) -> None:
         layout, union = FLAT_PLAIN, 0

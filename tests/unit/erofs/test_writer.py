@@ -4,16 +4,19 @@ import hashlib
 import os
 import stat
 import tempfile
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from holdall.erofs.check import check
 from holdall.erofs.extents import records
 from holdall.erofs.node import Node
+from holdall.erofs.output import FLUSH
 from holdall.erofs.reader import Reader
 from holdall.erofs.writer import MAX_EXTRA, write_image
 from holdall.errors import InvalidArchive, LimitExceeded, Unsupported
-from holdall.linux import erofs_mount
+from holdall.linux import erofs_mount, mount
 from holdall.testing.erofs import Data, Image, directory, file, model, sparse, told
 from holdall.testing.trees import differences
 
@@ -93,6 +96,34 @@ def test_inode_zero_does_not_exist() -> None:
             assert os.stat(f"/proc/self/fd/{fd}").st_ino > 0
         finally:
             os.close(fd)
+
+
+@pytest.mark.root
+def test_mount_by_the_plain_system_call(tmp_path: Path) -> None:
+    with Image(*example()) as image:
+        mount.mount(image.path, str(tmp_path), "erofs", mount.MS_RDONLY, f"device={image.device}")
+        try:
+            assert (tmp_path / "f7").read_bytes() == b"7"
+            assert (tmp_path / "a").stat().st_nlink == 2
+            assert os.path.samefile(tmp_path / "a", tmp_path / "b" / "again")
+        finally:
+            mount.umount(str(tmp_path))
+
+
+def test_writing_takes_little_memory_beyond_the_nodes() -> None:
+    count = 20_000
+    folders = {
+        b"d%d" % number: directory(0o755, {b"f%d" % name: Node(stat.S_IFREG) for name in range(100)})
+        for number in range(count // 100)
+    }
+    root = directory(0o755, folders)
+    tracemalloc.start()
+    try:
+        written(root)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * FLUSH + 150 * count
 
 
 @pytest.mark.root
