@@ -17,6 +17,7 @@ from holdall.testing.supervised import titled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import BinaryIO
 
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh", "sleep", "echo", "cat", "true", "date", "printf", "httpd", "nc", "touch", "dd")
@@ -61,11 +62,11 @@ class CommandStore:
             **(more or {}),
         }
 
-    def begin(self, *words: str, warm: bool | None = None) -> subprocess.Popen[bytes]:
+    def begin(self, *words: str, warm: bool | None = None, stdin: BinaryIO | None = None) -> subprocess.Popen[bytes]:
         """Start a command with pipes for its output."""
         return subprocess.Popen(
             [*COMMAND, "--root", self.paths.root, "--run-root", self.paths.run_root, *words],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self.environment(warm=warm),
