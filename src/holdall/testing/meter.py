@@ -27,7 +27,6 @@ class Meter:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._relays: list[threading.Thread] = []
-        self._threads: set[threading.Thread] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, name="meter", daemon=True)
@@ -60,6 +59,8 @@ class Meter:
 
     def _relay(self, client: socket.socket) -> None:
         with client:
+            # what a client has not taken is not counted as sent to it
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
             try:
                 server = socket.create_connection(self._target)
             except OSError:
@@ -67,21 +68,23 @@ class Meter:
             with server:
                 with self._lock:
                     self._open |= {client, server}
-                back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+                back = threading.Thread(target=self._pump, args=(server, client), kwargs={"upward": False}, daemon=True)
                 back.start()
-                self._pump(client, server, counted=True)
+                self._pump(client, server, upward=True)
                 back.join()
                 with self._lock:
                     self._open -= {client, server}
 
-    def _pump(self, source: socket.socket, sink: socket.socket, *, counted: bool = False) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, *, upward: bool) -> None:
         try:
             while data := source.recv(PIECE):
-                if counted:
-                    with self._lock:
+                with self._lock:
+                    if upward:
                         self.up += len(data)
-                        if self.rate:
-                            time.sleep(len(data) / self.rate)
+                    else:
+                        self.down += len(data)
+                    if rate := self.rate if upward else self.down_rate:
+                        time.sleep(len(data) / rate)
                 sink.sendall(data)
         except OSError:
             pass
