@@ -118,6 +118,7 @@ def _rule(text: str) -> Rule:
     text = text.strip(SPACE)
     exception = text.startswith("!")
     bare = text[1:] if exception else text
-    if not bare:
-        raise DockerfileError('a pattern that is only "!"')
-    return Rule(Pattern(clean(bare)), exception)
+    pattern = clean(bare) if bare else ""
+    if pattern == "" or (exception and pattern == "/"):
+        raise DockerfileError(f'a pattern that is only "{text}"', hint='name what "!" takes back in')
+    return Rule(Pattern(pattern), exception)

@@ -42,7 +42,16 @@ def tokens(text: str, *, deep: bool = True) -> tuple[Token, ...]:
     while at < len(text):
         token, at = _token(text, at, deep=deep)
         out.append(token)
+    if _is_ending(text, out):
+        out[0] = _REST
     return tuple(out)
+
+
+def _is_ending(text: str, found: list[Token]) -> bool:
+    # `**.pyc` is any path with that ending, though `**` elsewhere, and before `/`, stands for whole folders
+    if not found or found[0] is not _DEEP or text.startswith("**/") or "\\" in text:
+        return False
+    return all(token.kind == TEXT for token in found[1:])
 
 
 def _token(text: str, at: int, *, deep: bool) -> tuple[Token, int]:

@@ -11,15 +11,17 @@ MAX_WORD = 64
 
 
 def nearest(word: str, known: Iterable[str], *, ignore_case: bool = False) -> str:
-    """The known word at most two edits away, the nearest and then the first; "" when there is none."""
+    """The known word at most two edits away: the nearest, then one of the same letters, then the first; or ""."""
     wanted = word.lower() if ignore_case else word
-    best, bound = "", MAX_DISTANCE + 1
+    found = []
     for candidate in known:
-        far = distance(wanted, candidate.lower() if ignore_case else candidate, bound)
+        other = candidate.lower() if ignore_case else candidate
+        far = distance(wanted, other, MAX_DISTANCE + 1)
         if far == 0:
             return ""
-        if far < bound:
-            best, bound = candidate, far
+        if far <= MAX_DISTANCE:
+            found.append((far, sorted(other) != sorted(wanted), candidate))
+    best = min(found, key=lambda entry: entry[:2])[2] if found else ""
     return _cased(best, word) if ignore_case else best
 
 

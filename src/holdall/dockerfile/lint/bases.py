@@ -38,6 +38,9 @@ def check(
         except DockerfileError as err:
             collector.fail(err)
             continue
+        if not image_name.is_valid(base.image):
+            collector.fail(dockerfile.source.error(f'invalid image name "{base.image}"', stage.start.location))
+            continue
         done[stage.index] = base
         _undeclared(stage, base, names, collector)
         _platform(stage, base, values, collector)

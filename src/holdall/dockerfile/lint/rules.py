@@ -17,7 +17,9 @@ class Rule:
 
     @property
     def url(self) -> str:
-        """The page that explains the rule."""
+        """The page that explains the rule, "" when there is none."""
+        if self is INVALID_BASE_IMAGE_PLATFORM:
+            return ""
         words = "".join(f"-{ch.lower()}" if ch.isupper() else ch for ch in self.name.replace("JSON", "Json"))
         return f"{_URL}{words.lstrip('-')}/"
 

@@ -112,7 +112,7 @@ class Walk:
         scope = self.state.scope
         declared = {name for name, _ in scope.declared}
         if isinstance(instruction, Arg):
-            declared |= {definition.name for definition in instruction.definitions}
+            declared |= {definition.name for definition in instruction.definitions[:-1]}
         for name in sorted(missing - declared):
             near = nearest(name, sorted(scope.env))
             if name in NEVER_IN_ENVIRONMENT or not (self.state.base_known or near):
