@@ -59,9 +59,9 @@ def pull(
     wanted = Platform.parse(platform) if platform else host()
     store = engine.images.writing
     with store.hold() as hold:
-        sink = LayerSink(store.snapshots, hold)
+        sink = LayerSink(store.snapshots, hold, store.database)
         pulled = run(client.pull(reference, sink, platform=wanted, options=client_options(options), reporter=reporter))
-        sink.note(store.database, reference.name)
+        sink.finish(reference.name)
         return store.write(pulled.image, reference, index=pulled.index, pulled=True, progress=reporter)
 
 

@@ -38,7 +38,12 @@ if TYPE_CHECKING:
             """Whether the blob is there whole."""
 
         def ingest(self, descriptor: Descriptor) -> BlobWriter:
-            """Begin to take a blob."""
+            """Begin to take a blob. Waits while another process takes it."""
+
+        def attempt(self, descriptor: Descriptor, *, beside: bool = False) -> BlobWriter | None:
+            """Begin to take a blob, without waiting; None when it has come, or while another process takes it, unless
+            it is to be taken a second time, `beside` that one.
+            """
 
         def expect(self, image: Image) -> None:
             """Hear of the image before its layers come. Raises IntegrityError when it contradicts itself."""

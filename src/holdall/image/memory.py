@@ -44,6 +44,10 @@ class MemoryBlobs:
         """Begin to take a blob."""
         return MemoryWriter(self, descriptor)
 
+    def attempt(self, descriptor: Descriptor, *, beside: bool = False) -> MemoryWriter | None:
+        """Begin to take a blob, unless it is held."""
+        return self.ingest(descriptor) if beside or descriptor.digest not in self.blobs else None
+
     def expect(self, image: Image) -> None:
         """See `BlobSink.expect`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import aiohttp
 
@@ -16,12 +17,15 @@ from holdall.registry.transport import Request, unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
     from holdall.image.blobs import BlobSink, BlobWriter
     from holdall.oci.descriptor import Descriptor
     from holdall.registry.progress import Progress
     from holdall.registry.repository import Repository
+
+    T = TypeVar("T")
 
 MAX_BLOB = 1 << 40
 MIN_PROGRESS = 1 << 20
@@ -29,6 +33,9 @@ MIN_PROGRESS = 1 << 20
 
 MAX_URLS = 4
 STALL_SECONDS = 10.0
+FINISH_SECONDS = 60.0
+"""How long another process may bring nothing new of a blob, and how long it may take to finish when all has come."""
+
 POLL_SECONDS = 0.05
 
 
@@ -40,64 +47,94 @@ async def download(sources: Sequence[Repository], descriptor: Descriptor, sink: 
     if descriptor.size > MAX_BLOB:
         raise LimitExceeded(f'blob "{descriptor.digest}" has {descriptor.size} bytes, more than the {MAX_BLOB} allowed')
     if descriptor.data is not None or descriptor.size == 0:
-        _embedded(descriptor, sink)
-        progress.done("downloaded")
+        brought = await _embedded(descriptor, sink, progress)
+        progress.done("downloaded" if brought else "already exists")
         return
+    brought = False
     for number, source in enumerate(sources):
         try:
-            await _download(source, descriptor, sink, progress)
+            brought = await _download(source, descriptor, sink, progress)
             break
         except (RegistryError, IntegrityError) as err:
             if number + 1 == len(sources):
                 raise
             progress.say("retrying", f"{err.message}; trying {sources[number + 1].registry.endpoint}")
-    progress.done("downloaded")
+    progress.done("downloaded" if brought else "already exists")
 
 
-async def came_meanwhile(sink: BlobSink, descriptor: Descriptor, progress: Progress) -> bool:
-    """Wait while another process brings the blob; whether it is there now. One that stands still is not waited for."""
+async def _begun(sink: BlobSink, descriptor: Descriptor, progress: Progress) -> BlobWriter | None:
+    """A writer for the blob, once no other process brings it; None when it has come."""
+    stands = False
+    while not sink.has(descriptor.digest):
+        writer = await _threaded(partial(sink.attempt, descriptor, beside=stands), _leave)
+        if writer is not None:
+            return writer
+        stands = await _stands(sink, descriptor, progress)
+    return None
+
+
+async def _stands(sink: BlobSink, descriptor: Descriptor, progress: Progress) -> bool:
+    """Wait while another process brings the blob; True when that one stands still."""
     seen, since = -1, time.monotonic()
     while (size := sink.brought(descriptor.digest)) is not None:
         now = time.monotonic()
         if size != seen:
             seen, since = size, now
             progress.at("waiting for another pull", size)
-        elif size < descriptor.size and now - since > STALL_SECONDS:
-            return False
+        elif now - since > (STALL_SECONDS if size < descriptor.size else FINISH_SECONDS):
+            return True
         await asyncio.sleep(POLL_SECONDS)
-    return sink.has(descriptor.digest) if seen >= 0 else False
+    return False
 
 
-def _embedded(descriptor: Descriptor, sink: BlobSink) -> None:
-    with sink.ingest(descriptor) as writer:
+async def _embedded(descriptor: Descriptor, sink: BlobSink, progress: Progress) -> bool:
+    writer = await _begun(sink, descriptor, progress)
+    if writer is None:
+        return False
+    with writer:
         writer.write((descriptor.data or b"")[writer.offset :])
-        writer.commit()
+        await _threaded(writer.commit)
+    return True
 
 
-async def _download(source: Repository, descriptor: Descriptor, sink: BlobSink, progress: Progress) -> None:
+async def _download(source: Repository, descriptor: Descriptor, sink: BlobSink, progress: Progress) -> bool:
     job = _Job(source, descriptor, progress)
-    with sink.ingest(descriptor) as writer:
+    writer = await _begun(sink, descriptor, progress)
+    if writer is None:
+        return False
+    with writer:
         resumed = writer.offset > 0
         try:
             await job.run(writer)
-            return
+            return True
         except IntegrityError:
             if not resumed:
                 raise
     # bytes kept from an earlier run were wrong: the writer has dropped them, so begin again, once
     progress.say("retrying", "what was there from an earlier attempt is damaged")
-    with sink.ingest(descriptor) as writer:
+    writer = await _begun(sink, descriptor, progress)
+    if writer is None:
+        return False
+    with writer:
         await job.run(writer)
+    return True
 
 
-async def _committed(writer: BlobWriter) -> None:
-    """Commit in a thread, since it waits for the disk; also when we are cancelled it is waited for."""
-    done = asyncio.ensure_future(asyncio.to_thread(writer.commit))
+async def _threaded(work: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
+    """Do in a thread what waits for the disk. When we are cancelled it is waited for, and then undone."""
+    done = asyncio.ensure_future(asyncio.to_thread(work))
     try:
-        await asyncio.shield(done)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
         await asyncio.wait((done,))
+        if not done.cancelled() and done.exception() is None and undo is not None:
+            undo(done.result())
         raise
+
+
+def _leave(writer: BlobWriter | None) -> None:
+    if writer is not None:
+        writer.__exit__(None, None, None)
 
 
 class _Job:
@@ -125,7 +162,7 @@ class _Job:
                     raise
                 self._progress.say("retrying", err.message, writer.offset)
             await asyncio.sleep(delay)
-        await _committed(writer)
+        await _threaded(writer.commit)
 
     async def _attempt(self, writer: BlobWriter, after_status: AfterStatus) -> float:
         """Stream once; seconds to wait before the next attempt (0 when this one brought everything)."""

@@ -21,7 +21,7 @@ from holdall.oci.config import ImageConfig
 from holdall.oci.index import Index, detect
 from holdall.oci.platform import host
 from holdall.record import record, replace
-from holdall.registry.download import MAX_BLOB, came_meanwhile, download
+from holdall.registry.download import MAX_BLOB, download
 from holdall.registry.options import Options
 from holdall.registry.progress import Progress
 from holdall.registry.sources import repositories
@@ -179,10 +179,7 @@ class _Pull:
             progress.done("already exists")
             return
         async with gate:
-            if await came_meanwhile(self._sink, descriptor, progress):
-                progress.done("already exists")
-            else:
-                await download(self._sources, descriptor, self._sink, progress)
+            await download(self._sources, descriptor, self._sink, progress)
 
     def _announce(self, descriptor: Descriptor) -> None:
         if descriptor.size > MAX_BLOB:
@@ -200,9 +197,10 @@ class _Pull:
     def _keep(self, descriptor: Descriptor, raw: bytes) -> None:
         if self._sink.has(descriptor.digest):
             return
-        with self._sink.ingest(descriptor) as writer:
-            writer.write(raw[writer.offset :])
-            writer.commit()
+        if (begun := self._sink.attempt(descriptor, beside=True)) is not None:
+            with begun as writer:
+                writer.write(raw[writer.offset :])
+                writer.commit()
 
     def _tell(self, action: str, message: str) -> None:
         self._reporter(Event(self._reference.familiar(), action, message=message))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
     from holdall.paths import Paths
-    from holdall.store.ingest import BlobIngest, NewBlob
+    from holdall.store.ingest import BlobIngest
+    from holdall.store.new_blob import NewBlob
 
 
 class ContentStore:
@@ -94,6 +95,14 @@ class ContentStore:
         self.announce(descriptor.digest)
         return begin(self, descriptor)
 
+    def attempt(self, descriptor: Descriptor, *, beside: bool = False) -> BlobIngest | None:
+        """Begin to take a blob without waiting; see `ingest.attempt`."""
+        from holdall.store.ingest import BlobIngest, attempt
+
+        self.announce(descriptor.digest)
+        lock = attempt(self, descriptor.digest, beside=beside)
+        return None if lock is None else BlobIngest(self, descriptor, lock)
+
     def brought(self, digest: Digest) -> int | None:
         """See `BlobSink.brought`."""
         from holdall.store.ingest import brought
@@ -105,7 +114,7 @@ class ContentStore:
 
     def create(self) -> NewBlob:
         """Begin to take a blob whose digest is not known yet."""
-        from holdall.store.ingest import NewBlob
+        from holdall.store.new_blob import NewBlob
 
         return NewBlob(self)
 

@@ -11,17 +11,19 @@ import os
 import threading
 
 from holdall.errors import LimitExceeded, SystemFailure
-from holdall.store.ingest import BlobIngest
+from holdall.store.ingest import PART, BlobIngest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdall.image.image import Layer
-    from holdall.oci.descriptor import Descriptor
     from holdall.store.content import ContentStore
     from holdall.store.locks import FileLock
     from holdall.store.snapshots.snapshotter import LayerInfo, Snapshotter
 
 CHUNK = 1 << 20
+WAITER_SECONDS = 0.2
 
 
 class _Stopped(Exception):
@@ -29,16 +31,22 @@ class _Stopped(Exception):
 
 
 class Follower:
-    """Decompresses and stores a layer in a thread, reading a file that grows; `fd` is duplicated."""
+    """Decompresses and stores a layer in a thread, reading a file that grows; `fd` is duplicated.
 
-    def __init__(self, snapshots: Snapshotter, blobs: ContentStore, layer: Layer, fd: int) -> None:
+    With `beside` another process that makes the same layer is not waited for.
+    """
+
+    def __init__(
+        self, snapshots: Snapshotter, blobs: ContentStore, layer: Layer, fd: int, *, beside: bool = False
+    ) -> None:
         self._snapshots = snapshots
         self._blobs = blobs
         self._layer = layer
+        self._beside = beside
         self._fd = os.dup(fd)
         self._at = 0
         self._there = 0
-        self._whole = self._stopped = False
+        self._begun = self._whole = self._stopped = False
         self._info: LayerInfo | None = None
         self.failure: BaseException | None = None
         self._changed = threading.Condition()
@@ -67,7 +75,9 @@ class Follower:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join()
+            begun = self._begun
+        # while it still waits for another process to make the layer it has nothing, and notices later
+        self._thread.join(None if begun else WAITER_SECONDS)
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -96,13 +106,20 @@ class Follower:
         from holdall.layer.compression import open_layer
 
         layer = self._layer
-        with self._snapshots.begin(layer.diff_id, self._blobs) as writer:
+        with self._snapshots.begin(None if self._beside else layer.diff_id, self._blobs) as writer:
+            self._enter()
             if not writer.complete:
                 stream = open_layer(self, layer.descriptor.media_type)
                 while data := stream.read(CHUNK):
                     writer.write(data)
             self._await_digest()
-            self._info = writer.commit()
+            self._info = writer.commit(layer.diff_id)
+
+    def _enter(self) -> None:
+        with self._changed:
+            if self._stopped:
+                raise _Stopped
+            self._begun = True
 
     def _await_digest(self) -> None:
         """What was made counts only with the blob's digest: wait until it is known."""
@@ -114,14 +131,17 @@ class Follower:
 
 
 class LayerIngest(BlobIngest):
-    """A BlobWriter that leaves a layer instead of a blob."""
+    """A BlobWriter that leaves a layer instead of a blob; `made` is told when it is there."""
 
     def __init__(
-        self, store: ContentStore, descriptor: Descriptor, lock: FileLock, snapshots: Snapshotter, layer: Layer
+        self, store: ContentStore, layer: Layer, lock: FileLock, snapshots: Snapshotter, made: Callable[[Layer], None]
     ) -> None:
         self._follower: Follower | None = None
-        super().__init__(store, descriptor, lock)
-        self._follower = Follower(snapshots, store, layer, lock.fd)
+        self._layer = layer
+        self._made = made
+        super().__init__(store, layer.descriptor, lock)
+        beside = not lock.path.endswith(PART) and layer.diff_id.algorithm == "sha256"
+        self._follower = Follower(snapshots, store, layer, lock.fd, beside=beside)
         self._follower.advance(self.offset)
 
     def write(self, data: bytes | memoryview, /) -> None:
@@ -140,6 +160,7 @@ class LayerIngest(BlobIngest):
         assert self._follower is not None
         self._bad = True
         self._follower.finish()
+        self._made(self._layer)
         lock.remove()
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ take it. Two processes that want one blob: the second waits for the first, then 
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from holdall.errors import BlobNotFound, IntegrityError, SystemFailure
@@ -24,37 +23,56 @@ if TYPE_CHECKING:
     from holdall.oci.descriptor import Descriptor
     from holdall.store.content import ContentStore
 
-    Maker = Callable[[ContentStore, Descriptor, locks.FileLock | None], "BlobIngest"]
-
+PART = ".part"
 CHUNK = 1 << 20
 STALL_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
 
-def begin(store: ContentStore, descriptor: Descriptor, writer: Maker | None = None) -> BlobIngest:
+def begin(store: ContentStore, descriptor: Descriptor) -> BlobIngest:
     """A writer for the blob; its `offset` says how much is there already (all of it when the blob exists).
 
-    Waits while another process writes the same blob. Two cases must not wait and write a second copy instead: inside
-    an event loop (its other transfers would stand still), and behind an owner that made no progress for 10 s.
-    `writer` makes it, given the lock of the part, or None when the blob exists.
-    Raises NoSpace, NotPermitted, IntegrityError (the blob exists with another size).
+    Waits while another process writes the same blob, but not behind an owner that made no progress for 10 s: then it
+    writes a second copy. Raises NoSpace, NotPermitted, IntegrityError (the blob exists with another size).
     """
-    make = writer or BlobIngest
     if store.has(descriptor.digest):
-        return make(store, descriptor, None)
+        return BlobIngest(store, descriptor, None)
     path = part_path(store, descriptor.digest)
     try:
         lock = locks.attempt(path) or _wait(store, descriptor.digest, path)
         if lock is None:
             if store.has(descriptor.digest):
-                return make(store, descriptor, None)
-            lock = locks.acquire(f"{path}.{os.urandom(4).hex()}")
+                return BlobIngest(store, descriptor, None)
+            lock = _another(path)
         if store.has(descriptor.digest):
             lock.remove()
-            return make(store, descriptor, None)
+            return BlobIngest(store, descriptor, None)
     except OSError as error:
         raise failure(error, f'cannot store blob "{descriptor.digest}"') from error
-    return make(store, descriptor, lock)
+    return BlobIngest(store, descriptor, lock)
+
+
+def attempt(
+    store: ContentStore, digest: Digest, *, beside: bool, has: Callable[[Digest], bool] | None = None
+) -> locks.FileLock | None:
+    """The lock of the blob's part, without waiting; None when the blob has come, or while another process writes it.
+
+    With `beside` it is that of a second part then. `has` tells whether the blob has come, or what it is to become.
+    Raises NoSpace, NotPermitted.
+    """
+    path = part_path(store, digest)
+    try:
+        lock = locks.attempt(path) or (_another(path) if beside else None)
+        if lock is not None and (has or store.has)(digest):
+            lock.remove()
+            return None
+    except OSError as error:
+        raise failure(error, f'cannot store blob "{digest}"') from error
+    return lock
+
+
+def _another(path: str) -> locks.FileLock:
+    return locks.acquire(f"{path}.{os.urandom(4).hex()}")
 
 
 def brought(store: ContentStore, digest: Digest) -> int | None:
@@ -74,7 +92,7 @@ def brought(store: ContentStore, digest: Digest) -> int | None:
 
 def part_path(store: ContentStore, digest: Digest) -> str:
     """The part file of a digest."""
-    return f"{store.paths.ingest}/{digest.algorithm}-{digest.encoded}.part"
+    return f"{store.paths.ingest}/{digest.algorithm}-{digest.encoded}{PART}"
 
 
 def failure(error: OSError, doing: str) -> SystemFailure:
@@ -87,8 +105,6 @@ def failure(error: OSError, doing: str) -> SystemFailure:
 
 def _wait(store: ContentStore, digest: Digest, path: str) -> locks.FileLock | None:
     """The lock once its owner has let go; None when it is no use to wait, or the blob has come."""
-    if _in_event_loop():
-        return None
     seen, since = -1, time.monotonic()
     while not store.has(digest):
         lock = locks.attempt(path)
@@ -104,18 +120,6 @@ def _wait(store: ContentStore, digest: Digest, path: str) -> locks.FileLock | No
             return None
         time.sleep(POLL_SECONDS)
     return None
-
-
-def _in_event_loop() -> bool:
-    if "asyncio" not in sys.modules:
-        return False
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 class BlobIngest:
@@ -205,70 +209,10 @@ class BlobIngest:
         lock, self._lock = self._lock, None
         if lock is None:
             return
-        if self._bad or self.offset == 0 or not lock.path.endswith(".part"):
+        if self._bad or self.offset == 0 or not lock.path.endswith(PART):
             lock.remove()
         else:
             lock.release()
-
-
-class NewBlob:
-    """A blob whose digest is known when all of it has come: a compressed layer, a configuration. A context manager."""
-
-    def __init__(self, store: ContentStore, algorithm: str = "sha256") -> None:
-        self._store = store
-        self._hasher = Digest(algorithm, "").hasher()
-        self.size = 0
-        path = f"{store.paths.ingest}/new-{os.urandom(8).hex()}"
-        try:
-            self._lock: locks.FileLock | None = locks.acquire(path)
-        except OSError as error:
-            raise failure(error, "cannot store a new blob") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        """Add bytes; how many. Raises NoSpace, NotPermitted."""
-        if self._lock is None:
-            raise ValueError("write to a closed blob")
-        view = memoryview(data).cast("B")
-        self._hasher.update(view)
-        count = len(view)
-        try:
-            while view:
-                view = view[os.write(self._lock.fd, view) :]
-        except OSError as error:
-            raise failure(error, "cannot store a new blob") from error
-        self.size += count
-        return count
-
-    def commit(self, media_type: str) -> Descriptor:
-        """Make it durable and visible; its descriptor. Raises NoSpace, NotPermitted."""
-        from holdall.oci.descriptor import Descriptor
-
-        if self._lock is None:
-            raise ValueError("commit of a closed blob")
-        digest = Digest.from_hasher(self._hasher)
-        self._store.announce(digest)
-        try:
-            if not self._store.has(digest):
-                publish(self._store, self._lock, digest)
-                self._lock = None
-        except OSError as error:
-            raise failure(error, f'cannot store blob "{digest}"') from error
-        self.close()
-        return Descriptor(media_type, digest, self.size)
-
-    def close(self) -> None:
-        """Drop what was not committed. Idempotent."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.remove()
 
 
 def publish(store: ContentStore, lock: locks.FileLock, digest: Digest) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from holdall.store.content import ContentStore
-    from holdall.store.ingest import NewBlob
+    from holdall.store.new_blob import NewBlob
     from holdall.store.snapshots.snapshotter import LayerInfo, LayerWriter, Snapshotter
     from holdall.store.snapshots.stage import Piece
 

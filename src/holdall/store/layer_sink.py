@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdall.errors import IntegrityError
 from holdall.store import compressed
 from holdall.store.following import LayerIngest
-from holdall.store.ingest import BlobIngest, begin, brought
+from holdall.store.ingest import attempt, brought
 from holdall.store.origins import Origins
 
 TYPE_CHECKING = False
@@ -16,21 +16,19 @@ if TYPE_CHECKING:
     from holdall.image.image import Image, Layer
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.digest import Digest
-    from holdall.store.content import ContentStore
     from holdall.store.database import Database
     from holdall.store.holds import HeldContent
-    from holdall.store.locks import FileLock
     from holdall.store.snapshots.snapshotter import Snapshotter
 
 
 class LayerSink:
     """A BlobSink and BlobSource over held content. Drivers that keep no tar get their blobs whole, and keep them."""
 
-    def __init__(self, snapshots: Snapshotter, hold: HeldContent) -> None:
+    def __init__(self, snapshots: Snapshotter, hold: HeldContent, database: Database) -> None:
         self._snapshots = snapshots
         self._hold = hold
+        self._database = database
         self._layers: dict[Digest, Layer] = {}
-        self._seen: dict[Digest, Layer] = {}
 
     def expect(self, image: Image) -> None:
         """What the layers will be. Raises IntegrityError when one blob is to be two layers."""
@@ -54,26 +52,27 @@ class LayerSink:
 
     def ingest(self, descriptor: Descriptor) -> BlobWriter:
         """Begin to take a blob."""
+        return self._hold.ingest(descriptor)
+
+    def attempt(self, descriptor: Descriptor, *, beside: bool = False) -> BlobWriter | None:
+        """Begin to take a blob, or to make the layer that it is; see `BlobSink.attempt`."""
         layer = self._layers.get(descriptor.digest)
         if layer is None:
-            return self._hold.ingest(descriptor)
-        self._seen[descriptor.digest] = layer
-
-        def writer(store: ContentStore, wanted: Descriptor, lock: FileLock | None) -> BlobIngest:
-            if lock is None:
-                return BlobIngest(store, wanted, None)
-            return LayerIngest(store, wanted, lock, self._snapshots, layer)
-
+            return self._hold.attempt(descriptor, beside=beside)
         self._hold.announce(descriptor.digest)
-        return begin(self._hold, descriptor, writer)
+        lock = attempt(self._hold, descriptor.digest, beside=beside, has=self.has)
+        return None if lock is None else LayerIngest(self._hold, layer, lock, self._snapshots, self._note)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """A stream of a blob."""
         return self._hold.open(descriptor)
 
-    def note(self, database: Database, repository: str) -> None:
-        """All has come from `repository`: it has these blobs, and those whose bytes we saw are these layers."""
+    def finish(self, repository: str) -> None:
+        """All has come from `repository`: it has these blobs."""
         if self._layers:
-            Origins(database).note_all(self._layers, repository)
-        for layer in self._seen.values():
-            compressed.note(database, layer.descriptor, layer.diff_id)
+            Origins(self._database).note_all(self._layers, repository)
+
+    def _note(self, layer: Layer) -> None:
+        """All bytes of a blob were seen to be this layer, and others may rely on it: a manifest's word is no proof."""
+        if layer.descriptor.digest != layer.diff_id:
+            compressed.note(self._database, layer.descriptor, layer.diff_id)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import subprocess
@@ -134,17 +133,34 @@ def test_an_owner_that_stands_still_is_not_waited_for(content: ContentStore, mon
     assert content.read(BLOB.digest) == DATA
 
 
-def test_an_event_loop_is_never_blocked_by_another_writer(content: ContentStore, paths: Paths) -> None:
+def test_who_does_not_wait_is_told_or_writes_beside(content: ContentStore, paths: Paths) -> None:
     first = content.ingest(BLOB)
-
-    async def second() -> None:
-        with content.ingest(BLOB) as writer:
-            writer.write(DATA)
-            writer.commit()
-
-    asyncio.run(asyncio.wait_for(second(), 5))
+    first.write(DATA[:10])
+    assert content.brought(BLOB.digest) == 10
+    assert content.attempt(BLOB) is None
+    second = content.attempt(BLOB, beside=True)
+    assert second is not None
+    with second:
+        second.write(DATA)
+        second.commit()
     assert content.has(BLOB.digest)
     first.close()
+    assert content.brought(BLOB.digest) is None
+    assert content.attempt(BLOB, beside=True) is None
+    assert os.listdir(paths.ingest) == [], "of no use any more"
+
+
+def test_an_attempt_goes_on_with_what_is_there(content: ContentStore, paths: Paths) -> None:
+    with content.ingest(BLOB) as first:
+        first.write(DATA[:10])
+    assert content.brought(BLOB.digest) is None
+    second = content.attempt(BLOB)
+    assert second is not None
+    with second:
+        assert second.offset == 10
+        second.write(DATA[10:])
+        second.commit()
+    assert content.read(BLOB.digest) == DATA
     assert os.listdir(paths.ingest) == []
 
 

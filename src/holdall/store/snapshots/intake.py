@@ -100,6 +100,7 @@ class Intake:
     def _put(self, piece: Piece) -> None:
         self.size += len(piece)
         try:
+            self._making.beat()
             for stage in self._stages:
                 stage.put(piece)
         except OSError as error:

@@ -1,13 +1,16 @@
 """Making a layer: layers/ALGORITHM/.tmp-NAME is filled under a lock, made durable, renamed to the diff-id's digits.
 
 The lock (ingest/layer-ALGORITHM-NAME.lock) says whose the temp folder is: whoever gets it may delete what a killed
-owner left. NAME is the diff-id's hex digits, or random ones while the diff-id is not known yet.
+owner left; its time says when the owner last went on. NAME is the diff-id's hex digits, or random ones while the
+diff-id is not known yet, or beside an owner that stands still.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import time
 
 from holdall.events import Event
 from holdall.store import durable, locks
@@ -33,6 +36,9 @@ INFO = "info.json"
 CHUNK = 1 << 20
 REPORT_BYTES = 4 << 20
 MAX_INFO_BYTES = 4096
+STALL_SECONDS = 10.0
+POLL_SECONDS = 0.02
+BEAT_SECONDS = 1.0
 
 
 class Making:
@@ -47,9 +53,13 @@ class Making:
         name = diff_id.encoded if diff_id is not None else UNKNOWN + os.urandom(8).hex()
         self.doing = f'cannot store layer "{diff_id.short if diff_id is not None else name}"'
         self._lock: locks.FileLock | None = None
+        self._next_beat = 0.0
         try:
             durable.make_folder(f"{layers.paths.layers}/{algorithm}", 0o700)
-            self._lock = locks.acquire(lock_path(layers, algorithm, name))
+            self._lock = _patient(lock_path(layers, algorithm, name))
+            if self._lock is None:
+                name = UNKNOWN + os.urandom(8).hex()
+                self._lock = locks.acquire(lock_path(layers, algorithm, name))
             if diff_id is not None and layers.has(str(diff_id)):
                 self.there = True
                 self.close()
@@ -74,22 +84,31 @@ class Making:
         sync(self.folder)
         parent = os.path.dirname(target)
         durable.make_folder(parent, 0o700)
-        if self.diff_id is not None:
-            self._rename(target)
-        else:
-            algorithm, _, encoded = info.diff_id.partition(":")
-            with locks.acquire(lock_path(self.layers, algorithm, encoded)) as lock:
-                if not self.layers.has(info.diff_id):
-                    self._rename(target)
-                lock.remove()
+        self._rename(info.diff_id, target)
         durable.sync_folder(parent)
         self.close()
 
-    def _rename(self, target: str) -> None:
-        broken = set_aside(target)
-        os.rename(self.folder, target)
-        if broken is not None:
-            broken.remove()
+    def beat(self) -> None:
+        """Work goes on: show it to those who wait for us. Raises OSError."""
+        now = time.monotonic()
+        if now >= self._next_beat and self._lock is not None:
+            self._next_beat = now + BEAT_SECONDS
+            os.utime(self._lock.fd)
+
+    def _rename(self, diff_id: str, target: str) -> None:
+        """Others may be at the same layer: the first one's stays, since it may be in use already."""
+        for _ in range(locks.ATTEMPTS):
+            try:
+                os.rename(self.folder, target)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            if self.layers.has(diff_id):
+                return
+            broken = set_aside(target)
+            if broken is not None:
+                broken.remove()
 
     def close(self) -> None:
         """Remove what was not published and let the lock go. Idempotent."""
@@ -100,6 +119,22 @@ class Making:
                     remove_tree(self.folder)
             finally:
                 lock.remove()
+
+
+def _patient(path: str) -> locks.FileLock | None:
+    """The lock, once its owner lets it go; None when the owner did not go on for a while. Raises OSError."""
+    seen, since = -1, time.monotonic()
+    while (lock := locks.attempt(path)) is None:
+        try:
+            beat = os.stat(path).st_mtime_ns
+        except FileNotFoundError:
+            continue
+        if beat != seen:
+            seen, since = beat, time.monotonic()
+        elif time.monotonic() - since > STALL_SECONDS:
+            return None
+        time.sleep(POLL_SECONDS)
+    return lock
 
 
 def ensure(layers: Layers, layer: Layer, progress: Reporter) -> LayerInfo:
