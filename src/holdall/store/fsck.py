@@ -143,13 +143,27 @@ def _folders(work: Fsck) -> None:
 
 
 def _index(work: Fsck) -> None:
+    """index.json is derived: one that a kill left behind the database is no damage, one that nobody can read is."""
     current = layout_index.current(work.paths)
     if current == layout_index.render(work.database):
         return
     if not current and work.database.one("SELECT 1 FROM images LIMIT 1") is None:
         return
-    # somebody may have changed a name just now, and is about to write it
+    message, mended = "index.json is not what the database says", ""
     if work.repair and layout_index.refresh(work.database, work.paths):
-        work.tell(Damage("index.json", "index.json", "it is not what the database says", (), "written anew"))
-    elif layout_index.current(work.paths) != layout_index.render(work.database):
-        work.tell(Damage("index.json", "index.json", "it is not what the database says"))
+        mended = "written anew"
+    if not current or _is_index(current):
+        work.notes.append(f"{message}; {mended or 'system gc writes it anew'}")
+    else:
+        work.tell(Damage("index.json", "index.json", "index.json cannot be read", (), mended))
+
+
+def _is_index(data: bytes) -> bool:
+    from holdall.errors import InvalidInput
+    from holdall.oci.index import Index
+
+    try:
+        Index.parse(data)
+    except InvalidInput:
+        return False
+    return True
