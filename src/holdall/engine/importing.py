@@ -38,7 +38,7 @@ def load(engine: Engine, source: str | BinaryIO, reporter: Reporter) -> list[Ima
 
 def save(engine: Engine, names: Sequence[str], out: BinaryIO, format: str) -> None:
     """Write images, each under the tags it was asked for by (all its tags when asked for by ID)."""
-    from holdall.store import archive
+    from holdall.store import archive, compressed
 
     if format not in ("docker-archive", "oci-archive"):
         raise InvalidOption(f'invalid value "{format}" for --format', hint="use docker-archive or oci-archive")
@@ -53,7 +53,9 @@ def save(engine: Engine, names: Sequence[str], out: BinaryIO, format: str) -> No
         for record, tags in chosen.values():
             for diff_id in record.layers:
                 hold.keep_layer(Digest.parse(diff_id))
-            images.append((_saved(engine, store.image(record), format), tuple(dict.fromkeys(tags))))
+            image = store.image(record)
+            compressed.touch(engine.database(), [one.digest for one in image.manifest.layers])
+            images.append((_saved(engine, image, format), tuple(dict.fromkeys(tags))))
         archive.save(images, out, format=format)
 
 

@@ -32,6 +32,7 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     neither is possible they are compressed anew, which makes another manifest of the same image.
     """
     from holdall.registry.push import BlobsMissing
+    from holdall.store.compressed import touch
     from holdall.store.release import release
 
     reference = Reference.parse(name)
@@ -40,6 +41,7 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     store = engine.images.writing
     record = store.resolve(name)
     image = store.image(record)
+    touch(store.database, [one.digest for one in image.manifest.layers])
     try:
         descriptor = _push(engine, image, reference, options, reporter)
     except BlobsMissing as missing:

@@ -48,15 +48,24 @@ class System:
     def prune(
         self, *, all: bool = False, volumes: bool = False, filters: Mapping[str, Sequence[str]] | None = None
     ) -> SystemPruned:
-        """Remove stopped containers, then images (untagged ones, or all unused), volumes if asked, and garbage."""
+        """Remove stopped containers, then images (untagged ones, or all unused), volumes if asked, and garbage.
+
+        With `all` the cache is emptied, too.
+        """
         engine = self._engine
         containers = engine.containers.prune(filters)
         images = engine.images.prune(all=all, filters=filters)
         labels = {k: v for k, v in (filters or {}).items() if k.startswith("label")}
         gone = engine.volumes.prune(filters=labels) if volumes else None
-        garbage = self.collect()
+        garbage = self.collect() + (self._empty_cache() if all else ())
         freed = containers.reclaimed + images.reclaimed + (gone.reclaimed if gone else 0) + sum(g.size for g in garbage)
         return SystemPruned(containers.removed, images.removed, gone.removed if gone else (), garbage, freed)
+
+    def _empty_cache(self) -> tuple[Garbage, ...]:
+        from holdall.store.budget import keep
+        from holdall.store.gc import cached
+
+        return tuple([cached(one) for one in keep(self._engine.database(durable=True), self._engine.paths, 0)])
 
     def collect(
         self, *, dry_run: bool = False, grace: float = 0.0, tell: Callable[[Garbage], None] | None = None

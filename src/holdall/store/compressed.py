@@ -14,6 +14,8 @@ from holdall.store.recipes import Recipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdall.store.database import Database
 
 
@@ -42,6 +44,14 @@ def known(database: Database, digest: Digest) -> Compressed | None:
     """The row of a blob."""
     rows = database.all(f"SELECT {COLUMNS} FROM compressed WHERE digest = ?", (str(digest),))
     return _row(rows[0]) if rows else None
+
+
+def touch(database: Database, digests: Iterable[Digest]) -> None:
+    """The blobs were wanted now: the cache keeps them longer than others."""
+    now = time.time_ns()
+    with database.transaction():
+        for digest in digests:
+            database.execute("UPDATE compressed SET used = ? WHERE digest = ?", (now, str(digest)))
 
 
 def of_layer(database: Database, diff_id: Digest) -> tuple[Compressed, ...]:

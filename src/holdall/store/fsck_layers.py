@@ -15,9 +15,10 @@ from holdall.store import durable, locks
 from holdall.store.compare_trees import difference, same_index
 from holdall.store.fsck import Damage
 from holdall.store.names import used_layers
-from holdall.store.snapshots.index_file import write_index
+from holdall.store.snapshots.index_file import fill_index, is_opaque
 from holdall.store.snapshots.layers import INDEX, OPAQUE, TREE, Layers
-from holdall.store.snapshots.making import INFO, Making, encode_info, lock_path
+from holdall.store.snapshots.making import INFO, encode_info, lock_path
+from holdall.store.snapshots.snapshotter import LayerInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from holdall.erofs.node import Node
     from holdall.layer.unpack import Stats
     from holdall.store.fsck import Fsck
-    from holdall.store.snapshots.snapshotter import LayerInfo
 
 PIECE = 1 << 20
 
@@ -89,53 +89,54 @@ def _read(work: Fsck, stream: BinaryIO, diff_id: Digest) -> tuple[Digest, tuple[
 
 
 def _check_index(work: Fsck, layers: Layers, diff_id: Digest, tar: BinaryIO, made: tuple[Node, Stats]) -> None:
-    making = Making(layers, None)
-    try:
-        size = os.fstat(tar.fileno()).st_size
-        info = write_index(*made, diff_id, size, tar.fileno(), making.folder)
-        folder = layers.folder(str(diff_id))
+    root, stats = made
+    size = os.fstat(tar.fileno()).st_size
+    info = LayerInfo(str(diff_id), stats.bytes, stats.entries, size)
+    folder = layers.folder(str(diff_id))
+    # in memory: a check must do on a full disk, too
+    with os.fdopen(os.memfd_create("index"), "w+b", buffering=0) as fresh:
+        marked = is_opaque(root)
+        fill_index(root, diff_id, size, tar.fileno(), fresh.fileno())
         try:
-            good = _is_same(f"{making.folder}/{INDEX}", f"{folder}/{INDEX}", tar.fileno())
-            marked = os.path.exists(f"{folder}/{OPAQUE}")
-            # a layer indexed by an earlier version may have no note of its tar
+            good = _is_same(fresh, f"{folder}/{INDEX}", tar.fileno())
+            good &= marked == os.path.exists(f"{folder}/{OPAQUE}")
             noted = layers.info(str(diff_id)) == info
         except FileNotFoundError:
             # the layer was removed meanwhile
             return
-        if not good or marked != os.path.exists(f"{making.folder}/{OPAQUE}"):
-            _mend_index(work, layers, diff_id, making.folder)
-        if not noted:
-            _mend_note(work, layers, diff_id, info)
-    finally:
-        making.close()
+        if not good:
+            _mend_index(work, layers, diff_id, fresh, marked=marked)
+    if not noted and os.path.isdir(folder):
+        _mend_note(work, layers, diff_id, info)
 
 
-def _is_same(fresh: str, there: str, tar: int) -> bool:
+def _is_same(fresh: BinaryIO, there: str, tar: int) -> bool:
     """By bytes; or, since another version may have laid it out in another way, by what it says."""
-    with open(fresh, "rb") as one, open(there, "rb") as other:
+    fresh.seek(0)
+    with open(there, "rb", buffering=0) as other:
         while True:
-            data = one.read(PIECE)
+            data = fresh.read(PIECE)
             if data != other.read(PIECE):
                 break
             if not data:
                 return True
         try:
-            return same_index(Reader(one.fileno(), tar), Reader(other.fileno(), tar))
+            return same_index(Reader(fresh.fileno(), tar), Reader(other.fileno(), tar))
         except (HoldallError, ValueError):
             return False
 
 
-def _mend_index(work: Fsck, layers: Layers, diff_id: Digest, fresh: str) -> None:
+def _mend_index(work: Fsck, layers: Layers, diff_id: Digest, fresh: BinaryIO, *, marked: bool) -> None:
     mended = ""
     if work.repair:
         folder = layers.folder(str(diff_id))
         with locks.acquire(lock_path(layers, diff_id.algorithm, diff_id.encoded)) as lock:
-            if os.path.exists(f"{fresh}/{OPAQUE}"):
-                os.rename(f"{fresh}/{OPAQUE}", f"{folder}/{OPAQUE}")
+            if marked:
+                durable.write_file(f"{folder}/{OPAQUE}", b"")
             elif os.path.exists(f"{folder}/{OPAQUE}"):
                 os.unlink(f"{folder}/{OPAQUE}")
-            os.rename(f"{fresh}/{INDEX}", f"{folder}/{INDEX}")
-            durable.sync_folder(folder)
+            fresh.seek(0)
+            durable.write_file(f"{folder}/{INDEX}", fresh.read())
             lock.remove()
         # the next start mounts the new one
         mounted.detach(layers.mount_of(str(diff_id)).target)
@@ -169,8 +170,12 @@ def _check_tree(work: Fsck, layers: Layers, diff_id: Digest) -> bool:
                 continue
         if found != diff_id or made is None:
             continue
-        wrong = difference(made[0], path)
-        if wrong and os.path.isdir(path):
+        try:
+            wrong = difference(made[0], path)
+        except FileNotFoundError:
+            # the layer was removed meanwhile
+            return True
+        if wrong and str(diff_id) in used_layers(work.database):
             _lost(work, diff_id, "layer", f'unpacked layer "{diff_id}" is damaged: {wrong}')
         return True
     return False

@@ -11,7 +11,7 @@ import time
 
 from holdall.record import record
 from holdall.store import layout_index, locks
-from holdall.store.budget import PART, keep
+from holdall.store.budget import BLOB, PART, keep
 from holdall.store.leases import Leases
 from holdall.store.rows import sweep_rows
 from holdall.store.sweep import steps as sweep_steps
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdall.paths import Paths
+    from holdall.store.budget import Cached
     from holdall.store.database import Database
     from holdall.store.leases import Lease
     from holdall.store.snapshots.snapshotter import Snapshotter
@@ -80,10 +81,12 @@ def steps(
     for table, digest in sweep_rows(database, dry_run=dry_run):
         yield Garbage("note", f"{digest} in {table}")
     for one in keep(database, paths, dry_run=dry_run):
-        yield Garbage(CACHED.get(one.kind, one.kind), one.subject, one.size)
+        yield cached(one)
 
 
-CACHED = {"blob": "cached blob"}
+def cached(one: Cached) -> Garbage:
+    """A thing that has left the cache, as garbage."""
+    return Garbage("cached blob" if one.kind == BLOB else one.kind, one.subject, one.size)
 
 
 def _ingest(database: Database, paths: Paths, grace: float, *, dry_run: bool) -> Iterator[Garbage]:

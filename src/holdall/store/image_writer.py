@@ -70,6 +70,7 @@ def write(
         garbage = _commit(store, image, listed, infos, names, parent)
     settle(store, garbage)
     release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
+    _keep_budget(store)
     return store.at(str(image.id), str(image.digest))
 
 
@@ -96,6 +97,18 @@ def settle(store: ImageStore, blobs: set[str], layers: set[str] | None = None) -
     if not written:
         layout_index.refresh(store.database, store.content.paths)
     return tuple(swept.layers), swept.size
+
+
+def _keep_budget(store: ImageStore) -> None:
+    from holdall.errors import InvalidOption
+    from holdall.store.budget import keep
+
+    try:
+        for _ in keep(store.database, store.content.paths):
+            pass
+    except InvalidOption:
+        # the image is stored, whatever the setting: `system df` and `system gc` tell of the mistake
+        pass
 
 
 def _names(image: Image, reference: Reference | None, index: Index | None, *, pulled: bool) -> list[Name]:

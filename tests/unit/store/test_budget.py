@@ -120,8 +120,9 @@ def test_interrupted_downloads_count_and_those_under_way_stay(images: ImageStore
 def test_the_setting_is_read_only_when_there_is_a_cache(images: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDALL_STORE_BUDGET", "nonsense")
     assert list(keep(images.database, images.content.paths)) == []
-    monkeypatch.setenv("HOLDALL_STORE_BUDGET", "1")
+    monkeypatch.delenv("HOLDALL_STORE_BUDGET")
     found = fill(images, 2)
+    monkeypatch.setenv("HOLDALL_STORE_BUDGET", "1")
     assert [one.subject for one in keep(images.database, images.content.paths)] == [str(one) for one in found]
 
 
@@ -135,3 +136,21 @@ def test_listings_are_cache(images: ImageStore) -> None:
     assert drop(images, 0) == [record.layers[0]]
     assert "files" not in os.listdir(images.snapshots.folder(record.layers[0]))
     assert Path(images.snapshots.folder(record.layers[0]), "index.erofs").exists()
+
+
+def test_a_write_keeps_the_budget_and_a_wrong_setting_does_not_stop_it(
+    images: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fill(images, 2)
+    monkeypatch.setenv("HOLDALL_STORE_BUDGET", "nonsense")
+    images.write(random_image(8, layers=1), Reference.parse("eight"))
+    assert all(images.content.has(digest) for digest in found)
+    monkeypatch.setenv("HOLDALL_STORE_BUDGET", "0")
+    images.write(random_image(9, layers=1), Reference.parse("nine"))
+    assert not any(images.content.has(digest) for digest in found)
+
+
+def test_touching_a_blob_keeps_it_longer(images: ImageStore) -> None:
+    first, second = fill(images, 2)
+    compressed.touch(images.database, [first])
+    assert [one.subject for one in things(images)] == [str(second), str(first)]

@@ -17,7 +17,7 @@ HELP = "Remove stopped containers, unused images and what crashes left behind."
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.flag("--all", "-a", help="all images no container uses, not only untagged ones")
+    parser.flag("--all", "-a", help="all images no container uses, not only untagged ones, and the cache")
     parser.flag("--volumes", help="anonymous volumes no container uses, too")
     parser.flag("--force", "-f", help="do not ask")
     parser.values("--filter", help="KEY=VALUE: label, label!, until", metavar="FILTER")

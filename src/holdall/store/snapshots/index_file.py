@@ -20,6 +20,17 @@ def write_index(root: Node, stats: Stats, diff_id: Digest, size: int, tar: int, 
 
     The nodes are used up. Raises what `erofs.writer.write_image` raises.
     """
+    with open(f"{folder}/{INDEX}", "xb", buffering=0) as index:
+        fill_index(root, diff_id, size, tar, index.fileno())
+        os.fsync(index.fileno())
+    if is_opaque(root):
+        with open(f"{folder}/{OPAQUE}", "xb"):
+            pass
+    return LayerInfo(str(diff_id), stats.bytes, stats.entries, size)
+
+
+def fill_index(root: Node, diff_id: Digest, size: int, tar: int, out: int) -> None:
+    """Write the index to a descriptor; see `write_index`."""
     from holdall.erofs.writer import write_image
 
     def fetch(offset: int, length: int) -> bytes:
@@ -28,11 +39,9 @@ def write_index(root: Node, stats: Stats, diff_id: Digest, size: int, tar: int, 
             raise IntegrityError(f'blob "{diff_id}" is shorter than it was')
         return data
 
-    with open(f"{folder}/{INDEX}", "xb", buffering=0) as index:
-        uuid = bytes.fromhex(diff_id.encoded[:32])
-        write_image(root, index.fileno(), device_size=size, fetch=fetch, uuid=uuid)
-        os.fsync(index.fileno())
-    if root.xattrs and root.xattrs.get(b"trusted.overlay.opaque") == b"y":
-        with open(f"{folder}/{OPAQUE}", "xb"):
-            pass
-    return LayerInfo(str(diff_id), stats.bytes, stats.entries, size)
+    write_image(root, out, device_size=size, fetch=fetch, uuid=bytes.fromhex(diff_id.encoded[:32]))
+
+
+def is_opaque(root: Node) -> bool:
+    """Whether the layer hides all layers below."""
+    return bool(root.xattrs) and (root.xattrs or {}).get(b"trusted.overlay.opaque") == b"y"
