@@ -49,6 +49,8 @@ class Follower:
         self._begun = self._whole = self._stopped = False
         self._info: LayerInfo | None = None
         self.failure: BaseException | None = None
+        self.proven = False
+        """Whether the layer was made from this blob, not by somebody else meanwhile from one that should be like it."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="layer", daemon=True)
         self._thread.start()
@@ -112,6 +114,7 @@ class Follower:
                 stream = open_layer(self, layer.descriptor.media_type)
                 while data := stream.read(CHUNK):
                     writer.write(data)
+                self.proven = True
             self._await_digest()
             self._info = writer.commit(layer.diff_id)
 
@@ -131,7 +134,7 @@ class Follower:
 
 
 class LayerIngest(BlobIngest):
-    """A BlobWriter that leaves a layer instead of a blob; `made` is told when it is there."""
+    """A BlobWriter that leaves a layer instead of a blob; `made` is told when the layer was made of these bytes."""
 
     def __init__(
         self, store: ContentStore, layer: Layer, lock: FileLock, snapshots: Snapshotter, made: Callable[[Layer], None]
@@ -160,7 +163,8 @@ class LayerIngest(BlobIngest):
         assert self._follower is not None
         self._bad = True
         self._follower.finish()
-        self._made(self._layer)
+        if self._follower.proven:
+            self._made(self._layer)
         lock.remove()
 
     def close(self) -> None:

@@ -70,7 +70,10 @@ def can_remake(store: ContentStore, descriptor: Descriptor) -> bool:
 
 
 def find_recipe(store: ContentStore, database: Database, layer: Layer, *, seconds: float) -> bool:
-    """Look for the recipe of a blob that is here beside its tar, and note it; whether there is one by now."""
+    """Look for the recipe of a blob that is here beside its tar, and note it; whether there is one by now.
+
+    A recipe proves that the blob is this layer. Without one nothing is noted: a manifest's word is no proof.
+    """
     descriptor, diff_id = layer.descriptor, layer.diff_id
     known = compressed.known(database, descriptor.digest)
     if known is not None and known.recipe is not None:
@@ -79,7 +82,8 @@ def find_recipe(store: ContentStore, database: Database, layer: Layer, *, second
         return False
     with open(store.path(descriptor.digest), "rb") as blob, open(store.path(diff_id), "rb") as tar:
         recipe = find(blob, tar, os.fstat(tar.fileno()).st_size, seconds=seconds)
-    compressed.note(database, descriptor, diff_id, recipe)
+    if recipe is not None:
+        compressed.note(database, descriptor, diff_id, recipe)
     return recipe is not None
 
 

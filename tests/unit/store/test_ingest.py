@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdall.errors import BlobNotFound, IntegrityError
+from holdall.errors import BlobNotFound, IntegrityError, SystemFailure
 from holdall.image.memory import MemoryBlobs
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
@@ -187,7 +187,7 @@ def test_a_failing_write_says_what_and_leaves_nothing(content: ContentStore, pat
     assert writer._lock is not None
     os.close(writer._lock.fd)
     writer._lock.fd = os.open("/dev/full", os.O_RDWR)
-    with pytest.raises(ingest.SystemFailure, match="no space left") as caught:
+    with pytest.raises(SystemFailure, match="no space left") as caught:
         writer.write(DATA)
     writer.close()
     assert caught.value.hint
