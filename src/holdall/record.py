@@ -21,8 +21,7 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
     values = self.__dict__
     if len(args) > len(names):
         raise TypeError(f"{cls.__name__} takes {len(names)} values, {len(args)} given")
-    for name, value in zip(names, args, strict=False):
-        values[name] = value
+    values.update(zip(names, args, strict=False))
     for name, value in kwargs.items():
         if name in values or name not in names:
             raise TypeError(f"{cls.__name__} got an unexpected or doubled value {name!r}")

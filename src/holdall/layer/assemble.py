@@ -9,6 +9,7 @@ from __future__ import annotations
 from holdall.errors import InvalidArchive, LimitExceeded
 from holdall.layer import header, pax, sparse
 from holdall.layer.entry import Entry, Kind, show
+from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from holdall.layer.limits import Limits
 
     Records = list[tuple[bytes, bytes]]
-    Regions = tuple[tuple[int, int], ...]
 
 NS = 1_000_000_000
 NO_ID = (1 << 32) - 1
@@ -27,7 +27,8 @@ ZERO = bytes(512)
 _KINDS = {kind.value: kind for kind in Kind} | {b"7": Kind.FILE, b"S": Kind.FILE, b"D": Kind.DIRECTORY}
 _EXTENSIONS = frozenset((b"x", b"X", b"g", b"L", b"K"))
 _IN_FRONT = _EXTENSIONS | {b"V"}
-_NO_DATA = frozenset((Kind.HARDLINK, Kind.SYMLINK, Kind.CHAR, Kind.BLOCK, Kind.DIRECTORY, Kind.FIFO))
+_LINKS = frozenset((b"1", b"2"))
+_NO_DATA = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
 _GLOBAL_FORBIDDEN = (b"path", b"linkpath", b"size", b"GNU.sparse.")
 _SPARSE = b"GNU.sparse."
 
@@ -50,15 +51,15 @@ class Assembler:
         self.left = 0
         self.padding = 0
 
-    def entry(self, position: int) -> Generator[int, bytes, Entry | None]:
-        """Make the entry whose blocks begin at `position` of the stream; None at the end mark or the end.
+    def entry(self, block: bytes, position: int) -> Generator[int, bytes, Entry | None]:
+        """Make the entry whose first block, at `position` of the stream, is `block`; None at the end mark or the end.
 
-        Yields how many bytes it wants to be sent (less than that only at the end of the stream), or how many shall be
-        passed over, as a negative number, and then b"". Raises InvalidArchive, LimitExceeded.
+        A block is shorter than 512 bytes only at the end of the stream. Yields how many bytes it wants to be sent (of
+        which the same is true), or how many shall be passed over, as a negative number, and then b"".
+        Raises InvalidArchive, LimitExceeded.
         """
         extended = _NOTHING
         while True:
-            block = yield 512
             if len(block) != 512 or block == ZERO:
                 self._end(block, extended)
                 return None
@@ -70,22 +71,23 @@ class Assembler:
             if found.flag not in _IN_FRONT:
                 break
             size = found.size + -found.size % 512
+            position += size
             if found.flag == b"V":
                 yield -size
-            else:
-                if extended is _NOTHING:
-                    extended = _Extended()
-                self._bound(found.size, extended)
-                data = yield size
-                if len(data) != size:
-                    raise InvalidArchive("tar stream is cut off in the middle of an entry")
-                self._extend(found.flag, data[: found.size], extended)
-            position += size
-        facts = self._facts(found, extended)
-        self._count(facts)
-        if found.flag == b"S" or any(key.startswith(_SPARSE) for key in facts.records):
-            position += yield from self._map(found, facts, extended)
-        return self._made(found, facts, position)
+                block = yield 512
+                continue
+            if extended is _NOTHING:
+                extended = _Extended()
+            self._bound(found.size, extended)
+            data = yield size + 512
+            if len(data) < size:
+                raise InvalidArchive("tar stream is cut off in the middle of an entry")
+            self._extend(found.flag, data[: found.size], extended)
+            block = data[size:]
+        entry = self._made(found, extended, position)
+        if found.flag == b"S" or ((extended.sparse or self.globals) and self._has_map(found, extended)):
+            return (yield from self._mapped(entry, found, extended))
+        return entry
 
     def _end(self, block: bytes, extended: _Extended) -> None:
         if 0 < len(block) < 512:
@@ -106,6 +108,8 @@ class Assembler:
 
     def _extend(self, flag: bytes, data: bytes, extended: _Extended) -> None:
         limits = self.limits
+        extended.sparse = extended.sparse or _SPARSE in data
+        extended.xattrs = extended.xattrs or pax.XATTR in data
         if flag == b"L":
             extended.name = data.partition(b"\0")[0]
         elif flag == b"K":
@@ -127,14 +131,11 @@ class Assembler:
         if len(self.globals) > self.limits.records:
             raise LimitExceeded(f"global PAX headers hold more than {self.limits.records} records")
 
-    def _facts(self, found: Header, extended: _Extended) -> _Facts:
-        """What header and records say together, checked, but for the data."""
-        facts = _Facts()
-        records = dict(self.globals) if self.globals else {}
-        if extended.records:
-            records.update(extended.records)
-        name, link = extended.name or found.name, extended.link or found.link
-        uid, gid, size, mtime_ns = found.uid, found.gid, found.size, found.mtime * NS
+    def _made(self, found: Header, extended: _Extended, offset: int) -> Entry:
+        """What header and records say together, but for a sparse map."""
+        name, flag, mode, uid, gid, size, seconds, link, major, minor, _ = found
+        name, link, mtime_ns = extended.name or name, extended.link or link, seconds * NS
+        records = self._records(extended) if extended.records or self.globals else None
         if records:
             get = records.get
             name = pax.text(get(b"GNU.sparse.name") or get(b"path") or name, "path")
@@ -143,9 +144,9 @@ class Assembler:
             uid = pax.integer(records[b"uid"], "uid") if get(b"uid") else uid
             gid = pax.integer(records[b"gid"], "gid") if get(b"gid") else gid
             mtime_ns = pax.nanoseconds(records[b"mtime"]) if get(b"mtime") else mtime_ns
-        kind = _KINDS.get(found.flag)
+        kind = _KINDS.get(flag)
         if kind is None:
-            raise InvalidArchive(f'"{show(name)}" has an unknown type "{show(found.flag)}"')
+            raise InvalidArchive(f'"{show(name)}" has an unknown type "{show(flag)}"')
         if not name:
             raise InvalidArchive("an entry has no name")
         if len(name) > self.limits.name or len(link) > self.limits.name:
@@ -156,15 +157,31 @@ class Assembler:
             kind = Kind.DIRECTORY
             if size:
                 raise InvalidArchive(f'directory "{show(name)}" has data')
-        if kind in _NO_DATA and found.flag != b"D":
-            size = 0
-        facts.name, facts.kind, facts.link = name, kind, link
-        facts.uid, facts.gid, facts.mtime_ns = uid, gid, mtime_ns
-        facts.size, facts.real, facts.records = size, 0 if found.flag == b"D" else size, records
-        return facts
+        if kind is Kind.DIRECTORY:
+            name = name.rstrip(b"/") or b"/"
+        self._count(0 if flag in _NO_DATA else size)
+        return Entry(
+            name,
+            kind,
+            mode,
+            uid,
+            gid,
+            0 if flag == b"D" else self.left,
+            mtime_ns,
+            link if flag in _LINKS else b"",
+            major,
+            minor,
+            self._xattrs(name, records) if records and (extended.xattrs or self.globals) else {},
+            offset,
+            self.left,
+            None,
+        )
 
-    def _count(self, facts: _Facts) -> None:
-        limits, size = self.limits, facts.size
+    def _records(self, extended: _Extended) -> dict[bytes, bytes]:
+        return {**self.globals, **dict(extended.records)} if self.globals else dict(extended.records)
+
+    def _count(self, size: int) -> None:
+        limits = self.limits
         if size > limits.file:
             raise LimitExceeded(f"a file is larger than {limits.file} bytes")
         self.total += size
@@ -173,49 +190,32 @@ class Assembler:
         self.left = size
         self.padding = -size % 512
 
-    def _map(self, found: Header, facts: _Facts, extended: _Extended) -> Generator[int, bytes, int]:
-        """Find out where a sparse file's data belongs; gives the bytes of the stream that took."""
-        if found.flag == b"D":
-            return 0
-        limits, records, regions, used = self.limits, facts.records, None, 0
+    def _has_map(self, found: Header, extended: _Extended) -> bool:
+        return found.flag != b"D" and any(key.startswith(_SPARSE) for key in self._records(extended))
+
+    def _mapped(self, entry: Entry, found: Header, extended: _Extended) -> Generator[int, bytes, Entry]:
+        """The entry with its sparse map, which may be in front of its data."""
+        limits, records, size = self.limits, self._records(extended), self.left
+        regions, real, used = None, size, 0
         if found.flag == b"S":
-            regions, facts.real, used = yield from sparse.from_header(found.block, limits)
-        if any(key.startswith(_SPARSE) for key in records):
-            if regions is not None or facts.kind is not Kind.FILE:
+            regions, real, used = yield from sparse.from_header(found.block, limits)
+        if self._has_map(found, extended):
+            if regions is not None or entry.kind is not Kind.FILE:
                 raise InvalidArchive("an entry has contradicting sparse maps")
             regions = sparse.from_records(extended.records, limits)
             if records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor") == b"0":
-                regions, used = yield from sparse.from_data(limits, facts.size + self.padding)
-                if used > facts.size:
+                regions, used = yield from sparse.from_data(limits, size + self.padding)
+                if used > size:
                     raise InvalidArchive("sparse map is longer than its entry")
-                self.left = facts.size - used
-            real = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
-            if regions is None or not real:
+                self.left = size - used
+            text = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
+            if regions is None or not text:
                 raise InvalidArchive("a sparse entry has no map or no size")
-            facts.real = pax.integer(real, "sparse size")
-        if facts.real > limits.file:
+            real = pax.integer(text, "sparse size")
+        if real > limits.file:
             raise LimitExceeded(f"a file is larger than {limits.file} bytes")
-        facts.regions = sparse.checked(regions or [], facts.real, self.left, limits)
-        return used
-
-    def _made(self, found: Header, facts: _Facts, offset: int) -> Entry:
-        kind = facts.kind
-        return Entry(
-            facts.name.rstrip(b"/") or b"/" if kind is Kind.DIRECTORY else facts.name,
-            kind,
-            found.mode,
-            facts.uid,
-            facts.gid,
-            facts.real,
-            facts.mtime_ns,
-            facts.link if kind in (Kind.HARDLINK, Kind.SYMLINK) else b"",
-            found.major,
-            found.minor,
-            self._xattrs(facts.name, facts.records) if facts.records else {},
-            offset,
-            self.left,
-            facts.regions,
-        )
+        checked = sparse.checked(regions or [], real, self.left, limits)
+        return replace(entry, size=real, offset=entry.offset + used, stored=self.left, sparse=checked)
 
     def _xattrs(self, name: bytes, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
         start = len(pax.XATTR)
@@ -229,9 +229,9 @@ class Assembler:
 
 
 class _Extended:
-    """What the extended headers in front of one entry said."""
+    """What the extended headers in front of one entry said; whether they may have a sparse map, attributes."""
 
-    __slots__ = ("bytes", "count", "link", "name", "records")
+    __slots__ = ("bytes", "count", "link", "name", "records", "sparse", "xattrs")
 
     def __init__(self) -> None:
         self.name = b""
@@ -239,25 +239,8 @@ class _Extended:
         self.records: Records = []
         self.count = 0
         self.bytes = 0
+        self.sparse = False
+        self.xattrs = False
 
 
 _NOTHING = _Extended()
-
-
-class _Facts:
-    """An entry in the making; `size` is what the stream has of it, `real` with holes and without map."""
-
-    __slots__ = ("gid", "kind", "link", "mtime_ns", "name", "real", "records", "regions", "size", "uid")
-
-    name: bytes
-    kind: Kind
-    link: bytes
-    uid: int
-    gid: int
-    mtime_ns: int
-    size: int
-    real: int
-    records: dict[bytes, bytes]
-
-    def __init__(self) -> None:
-        self.regions: Regions | None = None

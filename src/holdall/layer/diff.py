@@ -59,14 +59,22 @@ def changes(upper: str, lowers: Sequence[str], *, placeholders: Collection[str] 
         yield Change(kind, "/" + os.fsdecode(path))
 
 
-def write_layer(upper: str, lowers: Sequence[str], out: Writable, *, placeholders: Collection[str] = ()) -> int:
+def write_layer(
+    upper: str,
+    lowers: Sequence[str],
+    out: Writable,
+    *,
+    placeholders: Collection[str] = (),
+    latest: int | None = None,
+) -> int:
     """Write the changes as a layer's tar: whiteouts as `.wh.` names, opaque markers, hard links and portable
     attributes kept, sockets left out. The same directory gives the same bytes. Returns the number of entries.
-    `placeholders` are absolute paths whose empty files only serve as mount points and are left out.
+    `placeholders` are absolute paths whose empty files only serve as mount points and are left out. Times later than
+    `latest` (seconds) become that.
 
     Raises OSError, LimitExceeded, and Unsupported for redirects and for names a layer cannot hold (`.wh.…`).
     """
-    recorder = Recorder(out)
+    recorder = Recorder(out, latest)
     written: set[bytes] = set()
 
     def write(node: Node) -> None:

@@ -9,6 +9,7 @@ from holdall.layer import xattrs
 from holdall.layer.entry import Entry, Kind
 from holdall.layer.writer import TarWriter
 from holdall.linux import fsop
+from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 class Recorder:
     """Writes a tar of files given by directory descriptor and name; hard links among them are kept as such.
 
-    Sockets are passed over. What vanishes, or becomes something else, between look and read is passed over too.
+    Sockets are passed over. Times later than `latest` (seconds) become that. What vanishes, or becomes something else, between look and read is passed over too.
     """
 
-    def __init__(self, out: Writable) -> None:
+    def __init__(self, out: Writable, latest: int | None = None) -> None:
         self._tar = TarWriter(out)
+        self._latest = None if latest is None else latest * 1_000_000_000
         self._seen: dict[tuple[int, int], bytes] = {}
         self.entries = 0
 
@@ -68,6 +70,8 @@ class Recorder:
 
     def put(self, entry: Entry, data: int | None = None) -> None:
         """Add an entry made by hand."""
+        if self._latest is not None and entry.mtime_ns > self._latest:
+            entry = replace(entry, mtime_ns=self._latest)
         self._tar.add(entry, data)
         self.entries += 1
 

@@ -12,7 +12,6 @@ import stat
 from holdall.erofs.node import Node
 from holdall.errors import InvalidArchive
 from holdall.layer import attributes, names
-from holdall.layer.assemble import NS
 from holdall.layer.entry import Kind, show
 from holdall.layer.index_ways import Ways, folder, holds, is_whiteout, set_opaque
 from holdall.layer.names import Mark
@@ -20,17 +19,13 @@ from holdall.layer.names import Mark
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.layer.entry import Entry
-    from holdall.layer.header import Header
     from holdall.layer.limits import Limits
 
     Children = dict[bytes, Node]
 
-_TYPES = {
-    Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK,
-    Kind.DIRECTORY: stat.S_IFDIR, Kind.FIFO: stat.S_IFIFO,
-}  # fmt: skip
+_TYPES = {Kind.SYMLINK: stat.S_IFLNK, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK, Kind.FIFO: stat.S_IFIFO}
 _SPECIAL = frozenset((b"", b".", b".."))
-_REGULAR, _DIRECTORY = stat.S_IFREG, stat.S_IFDIR
+_REGULAR = stat.S_IFREG
 
 
 class Tree:
@@ -48,16 +43,15 @@ class Tree:
         """The layer's root. Its own entry changes nothing; it has an attribute if the layer hides all below it."""
         return self._ways.root
 
-    def file(self, found: Header, offset: int, /) -> None:
-        """A regular file in one piece, all said by its header block."""
-        name, _, mode, uid, gid, size, mtime, _, _, _, _ = found
+    def file(self, name: bytes, mode: int, uid: int, gid: int, size: int, mtime_ns: int, offset: int, /) -> None:
+        """A regular file in one piece without attributes; its data is at `offset` of the stream."""
         self.entries += 1
         children, base = self._place(name)
         if children is None:
             if not base:
                 return
             raise _replaces_root(name, Kind.FILE)
-        node = Node(_REGULAR | mode, uid, gid, mtime * NS)
+        node = Node(_REGULAR | mode, uid, gid, mtime_ns)
         node.size = size
         node.extents = offset
         self.files += 1
@@ -66,15 +60,15 @@ class Tree:
             self._lose(children[base])
         children[base] = node
 
-    def folder(self, found: Header, /) -> None:
-        """A directory, all said by its header block."""
+    def folder(self, name: bytes, mode: int, uid: int, gid: int, mtime_ns: int, /) -> None:
+        """A directory without attributes."""
         self.entries += 1
-        children, base = self._place(found.name.rstrip(b"/") or b"/")
+        children, base = self._place(name.rstrip(b"/") or b"/")
         if children is None:
             return
         node = self._folder(children, base)
-        attributes.change_mode(node, found.mode)
-        node.uid, node.gid, node.mtime_ns = found.uid, found.gid, found.mtime * NS
+        attributes.change_mode(node, mode)
+        node.uid, node.gid, node.mtime_ns = uid, gid, mtime_ns
 
     def entry(self, entry: Entry, /) -> None:
         """Any entry."""
@@ -141,13 +135,15 @@ class Tree:
 
     def _leaf(self, entry: Entry) -> Node:
         kind = entry.kind
-        node = Node(_TYPES[kind] | entry.mode)
         if kind is Kind.FILE:
+            node = Node(_REGULAR | entry.mode)
             node.size = entry.size
             node.extents = entry.offset if entry.sparse is None else _parts(entry)
             self.files += 1
             self.bytes += entry.stored if entry.size else 0
-        elif kind is Kind.SYMLINK:
+            return node
+        node = Node(_TYPES[kind] | entry.mode)
+        if kind is Kind.SYMLINK:
             if not entry.link or b"\0" in entry.link:
                 raise InvalidArchive(f'symlink "{entry.shown}" has no usable target')
             node.target = entry.link

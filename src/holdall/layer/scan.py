@@ -7,8 +7,8 @@ pieces and counts past the data; most entries are one block that says all, and t
 from __future__ import annotations
 
 from holdall.errors import HoldallError, InvalidArchive
-from holdall.layer import header
-from holdall.layer.assemble import NO_ID, TIME_BOUND, Assembler
+from holdall.layer import header, pax
+from holdall.layer.assemble import NO_ID, NS, TIME_BOUND, Assembler
 from holdall.layer.limits import DEFAULT
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from holdall.layer.entry import Entry
-    from holdall.layer.header import Header
     from holdall.layer.limits import Limits
 
     Piece = bytes | bytearray | memoryview
@@ -25,17 +24,21 @@ if TYPE_CHECKING:
     class Taker(Protocol):
         """Who wants the entries."""
 
-        def file(self, found: Header, offset: int, /) -> None:
-            """A regular file in one piece, all said by its header block; its data is at `offset` of the stream."""
+        def file(self, name: bytes, mode: int, uid: int, gid: int, size: int, mtime_ns: int, offset: int, /) -> None:
+            """A regular file in one piece without attributes; its data is at `offset` of the stream."""
 
-        def folder(self, found: Header, /) -> None:
-            """A directory, all said by its header block."""
+        def folder(self, name: bytes, mode: int, uid: int, gid: int, mtime_ns: int, /) -> None:
+            """A directory without attributes; its name may end in slashes."""
 
         def entry(self, entry: Entry, /) -> None:
             """Any other entry, and any of those too."""
 
 
-_FILE, _OLD_FILE, _FOLDER, _SLASH = b"0\x005/"
+_PLAIN = b"0\x005"
+_FOLDER, _PAX, _SLASH = b"5x/"
+_USUAL = frozenset((b"path", b"mtime", b"atime", b"ctime", b"uname", b"gname"))
+"""What most PAX headers say; owners by name are as little a layer's business as in a plain header."""
+_FIRST, _END = -TIME_BOUND * NS, TIME_BOUND * NS
 _LONGEST_NAME = 256
 """In a header block: prefix, slash, name."""
 
@@ -57,8 +60,8 @@ class Scanner:
         self.position = 0
         self._skip = 0
         self._work: Generator[int, bytes, Entry | None] | None = None
-        """The entry in the making: it wants `_wanted` bytes (negative: passed over), `_held` are here."""
-        self._wanted = 0
+        """The entry in the making, if any: `_wanted` bytes are next (negative: passed over), `_held` are here."""
+        self._wanted = 512
         self._held = bytearray()
         self._ended = False
         self._error: HoldallError | None = None
@@ -82,19 +85,19 @@ class Scanner:
         """Say that there is no more. Raises InvalidArchive when the stream is cut off within an entry."""
         if self._error is not None:
             raise self._error
-        if self._skip or (self._work is not None and self._wanted < 0):
+        if self._skip or self._wanted < 0:
             raise InvalidArchive("tar stream is cut off in the middle of an entry")
-        if self._work is None and not self._ended:
-            self._begin(self.position)
-        while self._work is not None:
-            self._answer(bytes(self._held))
+        while not self._ended:
+            data = bytes(self._held)
             self._held.clear()
+            self._answer(data, self.position - len(data))
 
     def _scan(self, data: Piece, at: int, end: int) -> int:
         """Take what is between; gives where it stopped, which is behind the end when data is to be passed over."""
-        base = self.position
+        base, held = self.position, self._held
         while at < end:
-            if self._work is None:
+            wanted = self._wanted
+            if self._work is None and not held:
                 if self._ended:
                     if bytes(data[at:]).strip(b"\0"):
                         raise InvalidArchive("tar stream has garbage behind its end mark")
@@ -102,41 +105,40 @@ class Scanner:
                 at = self._plain(data, at, end)
                 if at >= end:
                     break
-                self._begin(base + at)
-            wanted, answer = self._wanted, b""
             if wanted < 0:
                 at -= wanted
                 if at > end:
                     self._wanted = end - at
                     return end
-            elif not self._held and at + wanted <= end:
+                answer = b""
+            elif not held and at + wanted <= end:
                 answer = bytes(data[at : at + wanted])
                 at += wanted
             else:
-                step = min(wanted - len(self._held), end - at)
-                self._held += data[at : at + step]
+                step = min(wanted - len(held), end - at)
+                held += data[at : at + step]
                 at += step
-                if len(self._held) < wanted:
+                if len(held) < wanted:
                     return end
-                answer = bytes(self._held)
-                self._held.clear()
-            at += self._answer(answer)
+                answer = bytes(held)
+                held.clear()
+            at += self._answer(answer, base + at - len(answer))
         return at
 
-    def _begin(self, position: int) -> None:
-        self._work = self._assembler.entry(position)
-        self._wanted = next(self._work)
-
-    def _answer(self, data: bytes) -> int:
-        """Go on with the entry in the making; gives the bytes to pass over when it is done."""
-        assert self._work is not None
+    def _answer(self, data: bytes, position: int) -> int:
+        """Begin an entry, or go on with the one in the making; gives the bytes to pass over when it is done."""
+        work = self._work
         try:
-            self._wanted = self._work.send(data)
+            if work is None:
+                work = self._work = self._assembler.entry(data, position)
+                self._wanted = next(work)
+            else:
+                self._wanted = work.send(data)
+            return 0
         except StopIteration as done:
             entry: Entry | None = done.value
-        else:
-            return 0
         self._work = None
+        self._wanted = 512
         if entry is None:
             self._ended = True
             return 0
@@ -144,36 +146,51 @@ class Scanner:
         return self._assembler.left + self._assembler.padding
 
     def _plain(self, data: Piece, at: int, end: int) -> int:
-        """Take files and directories that one block describes, as long as there are any; gives where to go on.
+        """Take files and directories of one block, or with the usual PAX header in front; gives where to go on.
 
-        Whatever is out of bounds or not quite plain is left to the assembler, which knows what to say.
+        Whatever is out of bounds or less plain is left to the assembler, which knows what to say.
         """
-        assembler, base = self._assembler, self.position
+        assembler, base, parse = self._assembler, self.position, header.parse
         if assembler.globals or not self._short:
             return at
-        limits, total, room = assembler.limits, assembler.total, assembler.limits.entries - assembler.headers
-        most, file, folder, parse = limits.file, self._taker.file, self._taker.folder, header.parse
-        taken = 0
-        while at + 512 <= end and taken < room:
+        limits, total = assembler.limits, assembler.total
+        file, folder = self._taker.file, self._taker.folder
+        room = limits.entries - assembler.headers
+        while at + 512 <= end and room >= 2:
             block = bytes(data[at : at + 512])
             kind = block[156]
-            if kind not in (_FILE, _OLD_FILE, _FOLDER) or not block[0]:
+            after, records = at + 512, None
+            if kind == _PAX:
+                front = parse(block)
+                after += front.size + -front.size % 512 + 512
+                if front.size > limits.header or after > end:
+                    break
+                records = dict(pax.parse(bytes(data[at + 512 : at + 512 + front.size]), limits.records))
+                if not records.keys() <= _USUAL or not all(records.values()):
+                    break
+                block = bytes(data[after - 512 : after])
+                kind = block[156]
+            if kind not in _PLAIN or not block[0]:
                 break
-            found = parse(block)
-            name, _, _, uid, gid, size, mtime, _, _, _, _ = found
-            if uid >= NO_ID or gid >= NO_ID or not -TIME_BOUND <= mtime < TIME_BOUND or size > most:
+            name, _, mode, uid, gid, size, mtime, _, _, _, _ = parse(block)
+            time = mtime * NS
+            if records:
+                if b"path" in records:
+                    name = pax.text(records[b"path"], "path")
+                if b"mtime" in records:
+                    time = pax.nanoseconds(records[b"mtime"])
+            if uid >= NO_ID or gid >= NO_ID or not _FIRST <= time < _END or len(name) > limits.name:
                 break
-            at += 512
             if kind == _FOLDER:
-                folder(found)
-            elif name[-1] == _SLASH or total + size > limits.total:
-                at -= 512
+                at = after
+                folder(name, mode, uid, gid, time)
+            elif name[-1] == _SLASH or size > limits.file or total + size > limits.total:
                 break
             else:
                 total += size
-                file(found, base + at)
-                at += size + -size % 512
-            taken += 1
-        assembler.headers += taken
+                at = after + size + -size % 512
+                file(name, mode, uid, gid, size, time, base + after)
+            room -= 1 if records is None else 2
+        assembler.headers = limits.entries - room
         assembler.total = total
         return at

@@ -96,13 +96,12 @@ class TarReader:
         feed.skip(self._left + self._padding)
         self._left = self._padding = self._logical = 0
         self._entry = None
-        work = self._assembler.entry(feed.position)
+        at = feed.position
+        work = self._assembler.entry(feed.block(), at)
         try:
             wanted = next(work)
             while True:
-                if wanted == 512:
-                    wanted = work.send(feed.block())
-                elif wanted < 0:
+                if wanted < 0:
                     feed.skip(-wanted)
                     wanted = work.send(b"")
                 else:
