@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 def load(engine: Engine, source: str | BinaryIO, reporter: Reporter) -> list[ImageRecord]:
     """Store every image of an archive under the names it has there."""
     from holdall.store import archive
+    from holdall.store.anew import with_compressed_layers
 
     store = engine.images.writing
     records = []
     with archive.load(source, engine.paths) as loaded:
         for image, names in loaded.images:
             references = [Reference.parse(name) for name in names]
-            record = store.write(image, references[0] if references else None, progress=reporter)
+            with store.hold() as hold:
+                if loaded.docker:
+                    image = with_compressed_layers(image, store, hold, reporter)
+                record = store.write(image, references[0] if references else None, progress=reporter)
             for reference in references[1:]:
                 store.tag(record, reference)
             records.append(store.get(record.id))

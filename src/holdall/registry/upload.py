@@ -46,9 +46,14 @@ async def upload(
     `mount_from` are repositories of the same registry that may have the blob; `origins` knows those of any registry.
     Raises BlobNotFound (the bytes can be had nowhere), IntegrityError (they are wrong), RegistryError and its kin.
     """
+    if chunk >= descriptor.size or not chunk:
+        notes = None
     if await repository.has_blob(descriptor):
         progress.done("already exists")
-    elif notes is None or not chunk or descriptor.size <= chunk:
+        if notes is not None and (note := notes.begin(descriptor.digest, name)) is not None:
+            with note:
+                note.keep("")  # of a push that was killed when all had been sent
+    elif notes is None:
         session = Session(repository, descriptor, progress, chunk)
         await _send(session, descriptor, source, progress, mount_from=mount_from, origins=origins, name=name)
     else:
@@ -112,13 +117,27 @@ async def _outgoing(
     for one in (origins.of(descriptor.digest) if origins is not None else ())[:MAX_ORIGINS]:
         if one == name:
             continue
-        for origin in repositories(repository.registry.transport, Reference.parse(one)):
-            remote = RemoteBytes(origin, descriptor)
-            try:
-                await remote.open()
-                return remote
-            except BlobNotFound:
-                continue
-            except HoldallError:
-                await remote.close()
+        remote = await _remote(repository, descriptor, origins, one)
+        if remote is not None:
+            return remote
     raise missing
+
+
+async def _remote(
+    repository: Repository, descriptor: Descriptor, origins: BlobOrigins | None, name: str
+) -> Outgoing | None:
+    """The blob as the repository of that name gives it; None when it does not, now or ever."""
+    gone = True
+    for origin in repositories(repository.registry.transport, Reference.parse(name)):
+        remote = RemoteBytes(origin, descriptor)
+        try:
+            await remote.open()
+            return remote
+        except BlobNotFound:
+            continue
+        except HoldallError:
+            await remote.close()
+            gone = False
+    if gone and origins is not None:
+        origins.forget(descriptor.digest, name)
+    return None

@@ -1,11 +1,12 @@
-"""Other forms of the same image, made from its layers' tars: with plain layers, or with layers compressed anew.
+"""Other forms of the same image, made from its layers' tars: with plain layers, with compressed ones, compressed anew.
 
 Configuration and image ID stay; the manifest, and so its digest, is another one.
 """
 
 from __future__ import annotations
 
-from holdall.errors import BlobNotFound
+from holdall.errors import BlobNotFound, IntegrityError
+from holdall.events import Event, silent
 from holdall.image.image import Layer
 from holdall.image.mutate import new_image
 from holdall.oci import mediatype
@@ -13,15 +14,19 @@ from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.record import replace
 from holdall.store import compressed, recipes
+from holdall.store.layer_maker import LayerMaker
 from holdall.store.remake import can_remake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from holdall.events import Reporter
     from holdall.image.image import Image
     from holdall.store.content import ContentStore
     from holdall.store.database import Database
+    from holdall.store.holds import HeldContent
+    from holdall.store.images import ImageStore
 
 READ = 1 << 20
 GZIP_LEVEL = 2
@@ -29,9 +34,7 @@ GZIP_LEVEL = 2
 
 def unavailable(image: Image, content: ContentStore) -> tuple[Digest, ...]:
     """Digests of layers whose blob is neither a file here nor can be made again."""
-    return tuple(
-        [one.digest for one in image.manifest.layers if not content.has(one.digest) and not can_remake(content, one)]
-    )
+    return tuple([one.digest for one in image.manifest.layers if not _can_give(content, one)])
 
 
 def with_plain_layers(image: Image, content: ContentStore) -> Image:
@@ -46,6 +49,43 @@ def _plain(layer: Layer, content: ContentStore) -> Layer:
     docker = mediatype.is_docker(layer.descriptor.media_type)
     descriptor = Descriptor(mediatype.layer_type("none", docker=docker), layer.diff_id, content.size(layer.diff_id))
     return replace(layer, descriptor=descriptor)
+
+
+def with_compressed_layers(image: Image, store: ImageStore, hold: HeldContent, progress: Reporter = silent) -> Image:
+    """The image with gzip where its layers are plain tars: what a registry is to get. The layers are made on the way.
+
+    Raises IntegrityError (a tar is not what its diff-id says), InvalidArchive, LimitExceeded, NoSpace.
+    """
+    return _changed(image, [_gzipped(layer, store, hold, progress) for layer in image.layers])
+
+
+def _gzipped(layer: Layer, store: ImageStore, hold: HeldContent, progress: Reporter) -> Layer:
+    if layer.descriptor.digest != layer.diff_id or layer.diff_id.algorithm != "sha256":
+        return layer
+    docker = mediatype.is_docker(layer.descriptor.media_type)
+    hold.keep_layer(layer.diff_id)
+    if store.snapshots.has(str(layer.diff_id)):
+        for known in compressed.of_layer(store.database, layer.diff_id):
+            hold.announce(known.descriptor.digest)
+            if known.recipe == recipes.own("gzip", GZIP_LEVEL) and _can_give(hold, known.descriptor):
+                return replace(layer, descriptor=_typed(known.descriptor, docker=docker), source=hold)
+    progress(Event(layer.diff_id.short, "storing", 0, layer.descriptor.size))
+    with LayerMaker(store.snapshots, hold) as maker, layer.open() as tar:
+        while data := tar.read(READ):
+            maker.write(data)
+        made = maker.commit()
+    if made.diff_id != layer.diff_id:
+        raise IntegrityError(f'layer "{layer.diff_id.short}" has the diff-id "{made.diff_id}", not "{layer.diff_id}"')
+    progress(Event(layer.diff_id.short, "stored", layer.descriptor.size, layer.descriptor.size, done=True))
+    return replace(layer, descriptor=_typed(made.descriptor, docker=docker), source=hold)
+
+
+def _can_give(content: ContentStore, descriptor: Descriptor) -> bool:
+    return content.has(descriptor.digest) or can_remake(content, descriptor)
+
+
+def _typed(descriptor: Descriptor, *, docker: bool) -> Descriptor:
+    return replace(descriptor, media_type=mediatype.layer_type("gzip", docker=docker))
 
 
 def compressed_anew(
@@ -72,9 +112,9 @@ def compressed_anew(
 
 
 def _compress(layer: Layer, content: ContentStore, database: Database) -> Layer:
-    media_type = mediatype.layer_type("gzip", docker=mediatype.is_docker(layer.descriptor.media_type))
+    docker = mediatype.is_docker(layer.descriptor.media_type)
     for known in compressed.of_layer(database, layer.diff_id):
-        descriptor = replace(known.descriptor, media_type=media_type)
+        descriptor = _typed(known.descriptor, docker=docker)
         usable = known.recipe is not None and known.recipe.is_known_here() and known.recipe.header
         if usable and descriptor.digest != layer.descriptor.digest and can_remake(content, descriptor):
             return replace(layer, descriptor=descriptor)
@@ -95,7 +135,7 @@ def _compress(layer: Layer, content: ContentStore, database: Database) -> Layer:
             out = encoder.flush() if ended else encoder.compress(data)
             hasher.update(out)
             size += len(out)
-    descriptor = Descriptor(media_type, Digest.from_hasher(hasher), size)
+    descriptor = Descriptor(mediatype.layer_type("gzip", docker=docker), Digest.from_hasher(hasher), size)
     compressed.note(database, descriptor, layer.diff_id, recipe)
     return replace(layer, descriptor=descriptor)
 

@@ -37,8 +37,10 @@ __all__ = ["Loaded", "import_tree", "load", "save"]
 class Loaded:
     """The images of an archive, each with its names in full. A context manager: blobs can be read until it is left."""
 
-    def __init__(self, images: Images, stream: BinaryIO | None) -> None:
+    def __init__(self, images: Images, stream: BinaryIO | None, *, docker: bool = False) -> None:
         self.images = tuple(images)
+        self.docker = docker
+        """Whether it is of `docker save`: layers are plain there, however they were at a registry."""
         self._stream = stream
 
     def __enter__(self) -> Self:
@@ -66,7 +68,8 @@ def load(source: str | BinaryIO, paths: Paths, *, platform: Platform | None = No
         return Loaded(_images(FolderFiles(source), wanted), None)
     stream = seekable(source, paths)
     try:
-        return Loaded(_images(TarFiles(stream), wanted), stream)
+        files = TarFiles(stream)
+        return Loaded(_images(files, wanted), stream, docker=is_docker_archive(files))
     except BaseException:
         stream.close()
         raise

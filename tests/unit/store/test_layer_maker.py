@@ -15,6 +15,7 @@ from holdall.image.mutate import append_layer, from_layers
 from holdall.image.verify import VerifyingReader
 from holdall.layer.compression import compressor, open_layer
 from holdall.oci import mediatype
+from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.oci.platform import host
 from holdall.oci.reference import Reference
@@ -263,3 +264,34 @@ def test_an_image_on_a_layer_that_came_in_another_form(images: ImageStore) -> No
         child = append_layer(base, maker.commit().layer(hold), created_by="test")
         images.write(child, Reference.parse("z:1"))
     assert anew.unavailable(images.image(images.resolve("z:1")), images.content) == (second.digest,)
+
+
+@pytest.mark.parametrize("tars", [True, False])
+def test_plain_layers_are_compressed_as_they_come(images: ImageStore, paths: Paths, tars: bool) -> None:
+    if not tars:
+        images = ImageStore(images.database, images.content, OverlaySnapshots(paths))
+    blobs = MemoryBlobs()
+    descriptor = blobs.add(mediatype.OCI_LAYER, TAR)
+    image = from_layers(host(), [Layer(descriptor, Digest.of(TAR), blobs)])
+    for _ in range(2):
+        with images.hold() as hold:
+            made = anew.with_compressed_layers(image, images, hold)
+            images.write(made, Reference.parse("x:1"))
+        blobs.blobs.clear()  # the second time nothing is read
+    assert made.id == image.id
+    assert images.content.has(descriptor.digest) is tars
+    with images.content.open(made.manifest.layers[0]) as blob:
+        assert open_layer(blob).read() == TAR
+    with images.hold() as hold:
+        assert anew.with_compressed_layers(made, images, hold) is made
+
+
+def test_a_plain_layer_that_is_another_is_refused(images: ImageStore) -> None:
+    blobs = MemoryBlobs()
+    wrong = Digest.of(b"something else")
+    blobs.blobs[wrong] = TAR
+    image = from_layers(host(), [Layer(Descriptor(mediatype.OCI_LAYER, wrong, len(TAR)), wrong, blobs)])
+    with pytest.raises(IntegrityError, match="has the diff-id"), images.hold() as hold:
+        anew.with_compressed_layers(image, images, hold)
+    assert list(images.content.digests()) == []
+    assert list(images.snapshots.diff_ids()) == []
