@@ -69,3 +69,28 @@ class TestParse:
     def test_device_numbers_count_for_devices_only(self) -> None:
         assert header.parse(block(b"x", b"3", major=5, minor=1)).major == 5
         assert header.parse(block(b"x", b"0", major=b"junkjunk")).major == 0
+
+
+class TestChecksum:
+    FULL = {"prefix": b"\xfe" * 155, "link": b"\xfd" * 100, "tail": b"\xff" * 12}
+
+    @pytest.mark.parametrize("signed", [False, True])
+    @pytest.mark.parametrize("fields", [{}, {"prefix": b"\xfe" * 155}, FULL])
+    def test_of_blocks_light_and_heavy(self, fields: dict[str, bytes], signed: bool) -> None:
+        data = block(b"\xff" * 100, **fields)
+        head = data[:148] + b" " * 8 + data[156:]
+        total = sum(byte - 256 if signed and byte > 127 else byte for byte in head)
+        if total < 0:
+            return
+        stored = b"%06o\0 " % total
+        assert header.parse(data[:148] + stored + data[156:]).name.endswith(b"\xff" * 100)
+        for wrong in (total + 1, total + 65521, total - 65521, total + 256):
+            if wrong >= 0:
+                with pytest.raises(InvalidArchive, match="checksum"):
+                    header.parse(data[:148] + b"%06o\0 " % wrong + data[156:])
+
+    @pytest.mark.parametrize("form", [b"%06o\0 ", b"%07o\0", b"%06o \0", b"%6o\0 ", b"%o\0\0"])
+    def test_in_any_form(self, form: bytes) -> None:
+        data = block(b"name")
+        total = sum(data[:148] + b" " * 8 + data[156:])
+        assert header.parse(data[:148] + (form % total).ljust(8, b"\0")[:8] + data[156:]).name == b"name"

@@ -297,6 +297,23 @@ class TestSymlinks:
         parts = [link(b"l0", b".")] + [link(b"l%d" % i, b"l%d/l%d" % (i - 1, i - 1)) for i in range(1, 30)]
         refused(*parts, member(b"l29/f", b""))
 
+    def test_symlink_to_a_name_that_is_too_long(self, refused: Refused) -> None:
+        assert "too long" in refused(link(b"a", b"b/.."), long_name(b"n" * 300, b"K"), link(b"b", b""), member(b"a/x"))
+
+    def test_hard_link_through_a_name_that_is_too_long(self, refused: Refused) -> None:
+        refused(member(b"f"), long_name(b"n" * 300, b"K"), link(b"b", b""), hard(b"x", b"b/f"))
+
+    def test_directory_whose_way_becomes_too_long(self, put: Put, target: Path) -> None:
+        put(folder(b"a/b", mtime=5), long_name(b"n" * 300, b"K"), link(b"a", b""))
+        assert len(os.readlink(target / "a")) == 300
+
+    def test_links_as_long_as_they_may_be_that_lead_somewhere(self, put: Put, target: Path) -> None:
+        parts = [folder(b"d"), link(b"l0", b"d")]
+        for number in range(1, 20):
+            parts += [long_name(b"./" * 2045 + b"l%d" % (number - 1), b"K"), link(b"l%d" % number, b"")]
+        put(*parts, member(b"l19/f", b"x"))
+        assert (target / "d/f").read_text() == "x"
+
     def test_symlink_to_proc_self_root(self, put: Put, target: Path) -> None:
         put(link(b"x", b"/proc/self/root"), member(b"x/file", b"y"))
         assert (target / "proc/self/root/file").read_text() == "y"

@@ -7,6 +7,7 @@ import pytest
 from holdall.errors import InvalidArchive, LimitExceeded
 from holdall.layer import names
 from holdall.layer.limits import DEFAULT, Limits
+from holdall.layer.names import Mark, mark
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,25 @@ def test_hidden(base: bytes, hidden: bytes | None) -> None:
 def test_whiteouts_of_nothing(base: bytes) -> None:
     with pytest.raises(InvalidArchive):
         names.hidden(base)
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (b"a/b", (Mark.NONE, b"", b"")),
+        (b"a/x.wh.b", (Mark.NONE, b"", b"")),
+        (b"a/.wh.b", (Mark.WHITEOUT, b"a", b"b")),
+        (b".wh.b", (Mark.WHITEOUT, b"", b"b")),
+        (b"a/.wh..wh..opq", (Mark.OPAQUE, b"a", b"")),
+        (b".wh..wh.plnk/1", (Mark.PASSED, b"", b"")),
+        (b".wh..wh.aufs", (Mark.PASSED, b"", b"")),
+    ],
+)
+def test_mark(path: bytes, wanted: tuple[Mark, bytes, bytes]) -> None:
+    assert mark(path) == wanted
+
+
+@pytest.mark.parametrize("path", [b".wh.a/b", b".wh..wh.plnk/.wh..wh..opq", b".wh.", b"a/.wh.."])
+def test_marks_that_mean_nothing(path: bytes) -> None:
+    with pytest.raises(InvalidArchive):
+        mark(path)

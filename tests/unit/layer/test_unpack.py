@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,45 @@ class TestUnpack:
         assert stat.S_IMODE(b.st_mode) == 0o700
         assert stat.S_IMODE(c.st_mode) == 0o755
         put(member(b"a/x"), lowers=(str(low),))
+
+    def test_parents_without_an_entry_are_roots_and_of_the_time_0(self, put: Put, target: Path) -> None:
+        put(block(b"d", b"5", mode=0o2775, gid=7), member(b"d/e/f/g", b"x"))
+        for name in ("d/e", "d/e/f"):
+            found = os.lstat(target / name)
+            assert (found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns) == (stat.S_IFDIR | 0o755, 0, 0, 0)
+
+    def test_a_default_acl_is_not_inherited_by_what_the_tar_describes(self, put: Put, target: Path) -> None:
+        entries = b"\2\0\0\0" + b"".join(
+            struct.pack("<HHI", *entry) for entry in ((1, 7, 0), (2, 6, 9), (4, 5, 0), (16, 7, 0), (32, 1, 0))
+        )
+        default = pax({b"SCHILY.xattr.system.posix_acl_default": entries})
+        put(default, block(b"d", b"5"), member(b"d/f", b"x"), member(b"d/e/f", b"x"), block(b"d", b"5", mode=0o700))
+        assert [os.listxattr(target / name) for name in ("d/f", "d/e", "d/e/f")] == [[], [], []]
+        assert os.listxattr(target / "d") == ["system.posix_acl_default"]
+        assert stat.S_IMODE(os.lstat(target / "d").st_mode) == 0o700
+
+    def test_a_directory_described_by_two_ways_has_the_later_time(self, put: Put, target: Path) -> None:
+        put(
+            block(b"r", b"5"),
+            block(b"x", b"2", link=b"r"),
+            block(b"r/d", b"5", mtime=1),
+            block(b"x/d", b"5", mtime=2),
+            block(b"x", b"2", link=b"gone"),
+        )
+        assert os.lstat(target / "r/d").st_mtime == 2
+
+    def test_a_new_directory_does_not_get_the_time_of_one_that_had_its_inode(self, put: Put, target: Path) -> None:
+        put(block(b"d", b"5", mtime=5), block(b"d", b"2", link=b"r"), member(b"d/x"), block(b"r", b"5", mtime=6))
+        assert os.lstat(target / "r").st_mtime == 6
+        put(block(b"e", b"5", mtime=5), block(b"e", b"2", link=b"s"), member(b"e/x"))
+        assert os.lstat(target / "s").st_mtime == 0
+
+    def test_an_empty_capability_is_not_set(self, put: Put, target: Path) -> None:
+        assert put(pax({b"SCHILY.xattr.security.capability": b""}), member(b"f", b"x")).dropped_xattrs == 1
+        assert os.listxattr(target / "f") == []
+
+    def test_the_root_is_opaque_by_any_name(self, put: Put) -> None:
+        assert put(block(b"l", b"2", link=b"/"), member(b"l/.wh..wh..opq")).opaque_root
 
     def test_many_directories_at_once(self, put: Put, target: Path) -> None:
         put(*[member(b"d%d/f" % (i % 200), b"x") for i in range(400)])
