@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdall.dockerfile.instructions import Arg
 from holdall.dockerfile.shell import Lexer
 from holdall.dockerfile.suggest import hint
 from holdall.errors import DockerfileError
@@ -126,8 +127,6 @@ def proxy_environment(build_arguments: Mapping[str, str]) -> dict[str, str]:
 
 def unused(dockerfile: Dockerfile, stages: Iterable[Stage], build_arguments: Iterable[str]) -> tuple[str, ...]:
     """The build arguments given that nothing asks for: no ARG in global scope or in `stages`, no predefined name."""
-    from holdall.dockerfile.instructions import Arg
-
     declared = {definition.name for found in dockerfile.arguments for definition in found.definitions}
     for stage in stages:
         for instruction in stage.instructions:

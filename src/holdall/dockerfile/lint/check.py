@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdall.dockerfile import dependencies
+from holdall.dockerfile import arguments, dependencies
 from holdall.dockerfile.lint import bases, names, options
 from holdall.dockerfile.lint.options import Options
 from holdall.dockerfile.lint.report import Collector, Report
@@ -61,8 +61,6 @@ def check(dockerfile: Dockerfile, situation: Situation, chosen: Options | None =
 
 
 def _steps(dockerfile: Dockerfile, situation: Situation, expanded: dict[int, Base], out: Collector) -> None:
-    from holdall.dockerfile import arguments
-
     try:
         values = arguments.global_arguments(dockerfile, situation.known, situation.build_arguments)
         wanted = _stages(dockerfile, situation, expanded)
