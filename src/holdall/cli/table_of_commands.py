@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "ps": "list containers",
     "pull": "fetch an image from a registry",
     "push": "send an image to a registry",
+    "registry_serve": "serve images to this machine or to others",
     "rename": "give a container another name",
     "restart": "stop and start containers",
     "rm": "remove containers",
@@ -78,6 +79,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "inspect": "image_inspect",
     },
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
+    "registry": {"serve": "registry_serve"},
     "system": {
         "df": "system_df", "fsck": "system_fsck", "gc": "system_gc", "prune": "system_prune", "info": "info",
         "reset": "system_reset",

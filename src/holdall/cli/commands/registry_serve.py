@@ -1,0 +1,68 @@
+"""`holdall registry serve`."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from holdall.cli.arguments import Parser
+    from holdall.cli.state import State
+
+HELP = (
+    "Serve images to this machine or to others (OCI distribution-spec 1.1), until interrupted. Without credentials it"
+    " listens on loopback only."
+)
+
+
+def arguments(parser: Parser) -> None:
+    """Options of the command."""
+    parser.value(
+        "--addr", help="where to listen (default 127.0.0.1:5000)", metavar="HOST:PORT", default="127.0.0.1:5000"
+    )
+    parser.value("--storage", help="folder for blobs and rows, made when missing", metavar="DIR")
+    parser.value("--access", help="file of users and rules by repository, read again when it changes", metavar="FILE")
+    parser.value("--htpasswd", help="users and their bcrypt hashes (htpasswd -B), read again on change", metavar="FILE")
+    parser.flag("--anonymous-pull", help="with --htpasswd: pulling needs no log-in")
+    parser.value("--tls-cert", help="certificate chain (PEM), loaded again when it changes", metavar="FILE")
+    parser.value("--tls-key", help="its key, unless it is in the same file", metavar="FILE")
+    parser.value("--access-log", help='a JSON line for each request; "-" is standard error', metavar="FILE")
+    parser.value("--audit-log", help="a JSON line for each change and each refusal", metavar="FILE")
+    parser.value("--workers", help="processes that serve (default: the processors, 4 at most)", metavar="N", type=int)
+    parser.value("--max-blob", help="largest blob (default 1TiB)", metavar="SIZE", default="1t")
+    parser.value(
+        "--drain", help="how long requests may go on after SIGTERM (default 30s)", metavar="DURATION", default="30s"
+    )
+    parser.value("--gc-every", help="time between collections (default 1h; 0s: none)", metavar="DURATION", default="1h")
+    parser.value("--gc-untagged", help="age at which manifests without a tag go (default: never)", metavar="DURATION")
+
+
+def main(state: State, options: Namespace) -> int:
+    """Run the command."""
+    from holdall.engine.syntax import parse_size
+    from holdall.engine.times import parse_duration
+    from holdall.errors import InvalidOption
+    from holdall.registry.server.options import ServeOptions, address, default_workers
+    from holdall.registry.server.serve import serve
+
+    if not options.storage:
+        raise InvalidOption("--storage is needed", hint="holdall registry serve --storage DIR")
+    host, port = address(options.addr)
+    chosen = ServeOptions(
+        storage=options.storage,
+        host=host,
+        port=port,
+        access_file=options.access or "",
+        htpasswd=options.htpasswd or "",
+        anonymous_pull=options.anonymous_pull,
+        tls_cert=options.tls_cert or "",
+        tls_key=options.tls_key or "",
+        access_log=options.access_log or "",
+        audit_log=options.audit_log or "",
+        workers=default_workers() if options.workers is None else options.workers,
+        max_blob=parse_size(options.max_blob, "--max-blob"),
+        drain=parse_duration(options.drain) / 1e9,
+        gc_every=parse_duration(options.gc_every) / 1e9,
+        untagged=-1.0 if options.gc_untagged is None else parse_duration(options.gc_untagged) / 1e9,
+    )
+    return serve(chosen, lambda url: state.note(f"serving {options.storage} on {url}"))

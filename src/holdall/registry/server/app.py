@@ -1,0 +1,191 @@
+"""The server's one door: each request is routed, its sender looked up, answered, counted and noted."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+
+from aiohttp import web
+
+from holdall.registry.server import blobs, journal, listings, manifests, route, uploads, visitor
+from holdall.registry.server.exchange import MAX_BLOB, VERSION, VERSION_HEADER, Exchange
+from holdall.registry.server.hashing import Hashes
+from holdall.registry.server.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from holdall.registry.server.access import Access
+    from holdall.registry.server.journal import Journal
+    from holdall.registry.server.meters import Meters
+    from holdall.registry.server.route import Route
+    from holdall.registry.server.shelf import Shelf
+
+    Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    (route.ROOT, "GET"): listings.root,
+    (route.CATALOG, "GET"): listings.repositories,
+    (route.TAGS, "GET"): listings.tags,
+    (route.REFERRERS, "GET"): listings.referrers,
+    (route.MANIFEST, "GET"): manifests.get,
+    (route.MANIFEST, "PUT"): manifests.put,
+    (route.MANIFEST, "DELETE"): manifests.delete,
+    (route.BLOB, "GET"): blobs.get,
+    (route.BLOB, "DELETE"): blobs.delete,
+    (route.UPLOADS, "POST"): uploads.begin,
+    (route.UPLOAD, "GET"): uploads.status,
+    (route.UPLOAD, "PATCH"): uploads.append,
+    (route.UPLOAD, "PUT"): uploads.finish,
+    (route.UPLOAD, "DELETE"): uploads.cancel,
+}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class App:
+    """Answers requests. `draining` makes every answer the last one of its connection."""
+
+    def __init__(
+        self, shelf: Shelf, access: Access, meters: Meters, *, log: Journal, audit: Journal, max_blob: int = MAX_BLOB
+    ) -> None:
+        self.shelf = shelf
+        self.access = access
+        self.meters = meters
+        self.log = log
+        self.audit = audit
+        self.draining = False
+        self.busy: set[object] = set()
+        self._hashes = Hashes()
+        self._max_blob = max_blob
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever happens."""
+        begun = time.perf_counter()
+        self.busy.add(request.protocol)
+        self.meters.add("in_flight")
+        seen = _Seen()
+        try:
+            response = await self._answer(request, seen)
+        except Refusal as err:
+            response = self._refuse(request, err, seen)
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            seen.status = 499
+            raise
+        except OSError as err:
+            response = self._refuse(request, self._broken(err), seen)
+        except Exception as err:  # noqa: BLE001  # a bug of ours is one failed request, and said so
+            response = self._refuse(request, self._broken(err), seen)
+        finally:
+            self.busy.discard(request.protocol)
+            self.meters.add("in_flight", -1)
+            if seen.status:
+                self._note(request, seen, seen.status, 0, time.perf_counter() - begun)
+        if self.draining:
+            response.force_close()
+        if not response.prepared:
+            response.headers[VERSION_HEADER] = VERSION
+        out = 0 if request.method == "HEAD" else _length(response)
+        self._note(request, seen, response.status, out, time.perf_counter() - begun)
+        return response
+
+    async def _answer(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
+        found = route.find(request.path)
+        if found is None:
+            return await self._aside(request)
+        seen.kind = found.kind
+        method = "GET" if request.method == "HEAD" else request.method
+        if request.method not in route.METHODS[found.kind]:
+            allowed = ", ".join(route.METHODS[found.kind])
+            raise Refusal("UNSUPPORTED", "this method is not for this path", headers={"Allow": allowed}, close=True)
+        self.access.reload(self.complain)
+        who = await self.access.visitor(request.headers.get("Authorization"))
+        seen.user = who.user
+        if found.kind == route.ROOT:
+            self.access.require_login(who)
+        elif found.repository:
+            self.access.require(who, action_of(found, method), found.repository)
+        exchange = Exchange(request, found, who, self.shelf, self._hashes, self._max_blob)
+        seen.exchange = exchange
+        return await HANDLERS[found.kind, method](exchange)
+
+    async def _aside(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/healthz":
+            return web.Response(body=b"ok\n", content_type="text/plain")
+        if request.path == "/readyz":
+            if self.draining:
+                return web.Response(status=503, body=b"draining\n", content_type="text/plain")
+            await self.shelf.read(self.shelf.catalog.session, "")
+            return web.Response(body=b"ok\n", content_type="text/plain")
+        if request.path == "/metrics":
+            self.access.require_login(await self.access.visitor(request.headers.get("Authorization")))
+            counts = await self.shelf.work(self.shelf.catalog.counts)
+            headers = {"Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8"}
+            return web.Response(body=self.meters.render(counts).encode(), headers=headers)
+        raise Refusal("NAME_UNKNOWN", "there is nothing here", close=True)
+
+    def _refuse(self, request: web.BaseRequest, refusal: Refusal, seen: _Seen) -> web.Response:
+        if refusal.status in (401, 403):
+            self.meters.add("denials" if refusal.status == 403 else "login_failures")
+        if refusal.status == 408:
+            self.meters.add("slow_clients")
+        seen.code = refusal.code
+        headers = {"Content-Type": "application/json", **refusal.headers}
+        response = web.Response(status=refusal.status, body=refusal.body(), headers=headers)
+        if refusal.close or not request.content.is_eof():
+            response.force_close()
+        return response
+
+    def _broken(self, err: Exception) -> Refusal:
+        if isinstance(err, OSError) and err.errno in FULL:
+            self.complain(f"the storage is full: {err}")
+            return Refusal("UNKNOWN", "the registry's storage is full", status=507, close=True)
+        self.complain(f"{type(err).__name__}: {err}")
+        return Refusal("UNKNOWN", "the registry failed", close=True)
+
+    def _note(self, request: web.BaseRequest, seen: _Seen, status: int, out: int, seconds: float) -> None:
+        received = seen.exchange.received if seen.exchange is not None else 0
+        self.meters.request(seen.kind, status, seconds)
+        self.meters.add("bytes_received", received)
+        self.meters.add("bytes_sent", out)
+        audited = self.audit.on and (request.method in journal.AUDITED or status in (401, 403))
+        if not self.log.on and not audited:
+            return
+        facts = journal.facts(request, seen.user, status, (received, out), seconds)
+        if seen.code:
+            facts["error"] = seen.code
+        if self.log.on:
+            self.log.write(facts)
+        if audited:
+            self.audit.write(facts, now=True)
+
+    def complain(self, text: str) -> None:
+        """Note a failure of ours in the access log, or on standard error."""
+        facts: dict[str, object] = {"time": round(time.time(), 3), "failure": journal.shown(text)}
+        (self.log if self.log.on else journal.Journal("-")).write(facts, now=True)
+
+
+class _Seen:
+    """What is known of a request for the log, as far as it came."""
+
+    __slots__ = ("code", "exchange", "kind", "status", "user")
+
+    def __init__(self) -> None:
+        self.kind = "other"
+        self.user = ""
+        self.code = ""
+        self.status = 0
+        self.exchange: Exchange | None = None
+
+
+def _length(response: web.StreamResponse) -> int:
+    body = response.body if isinstance(response, web.Response) else None
+    return len(body) if isinstance(body, bytes) else int(response.headers.get("Content-Length", 0))
+
+
+def action_of(found: Route, method: str) -> str:
+    """What a request does to its repository."""
+    if found.kind in (route.UPLOADS, route.UPLOAD) or method == "PUT":
+        return visitor.PUSH
+    return visitor.DELETE if method == "DELETE" else visitor.PULL

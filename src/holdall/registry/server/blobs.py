@@ -1,0 +1,129 @@
+"""Pulling, looking for and deleting blobs. The kernel copies them from file to socket (sendfile)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from holdall.registry.server import ranges
+from holdall.registry.server.exchange import LEASE_SECONDS, VERSION, VERSION_HEADER
+from holdall.registry.server.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from holdall.registry.server.exchange import Exchange
+
+SLICE = 4 << 20
+SLICE_SECONDS = 120.0
+READ = 256 << 10
+IMMUTABLE = "private, max-age=31536000, immutable"
+
+
+async def get(exchange: Exchange) -> web.StreamResponse:
+    """GET and HEAD of a blob, with one range if asked for. A HEAD by someone who may push renews the blob's lease."""
+    digest, repository = exchange.route.digest, exchange.route.repository
+    assert digest is not None
+    shelf = exchange.shelf
+    size = await shelf.read(shelf.catalog.blob_size, repository, str(digest))
+    if size is None:
+        raise unknown(str(digest))
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Docker-Content-Digest": str(digest),
+        "ETag": f'"{digest}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": IMMUTABLE,
+        VERSION_HEADER: VERSION,
+    }
+    if exchange.is_head:
+        if exchange.visitor.may("push", repository):
+            await _lease(exchange, str(digest))
+        return web.Response(headers={**headers, "Content-Length": str(size)})
+    if matches(exchange.request.headers.get("If-None-Match"), str(digest)):
+        return web.Response(status=304, headers=headers)
+    wanted = None
+    if "Range" in exchange.request.headers and _if_range(exchange, str(digest)):
+        wanted = ranges.parse(exchange.request.headers["Range"], size)
+    first, end = wanted or (0, size)
+    if wanted:
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+    headers["Content-Length"] = str(end - first)
+    try:
+        file = shelf.blobs.open(digest)
+    except FileNotFoundError as err:
+        raise unknown(str(digest)) from err
+    with file:
+        return await _send(exchange, web.StreamResponse(status=206 if wanted else 200, headers=headers), file, first)
+
+
+async def delete(exchange: Exchange) -> web.StreamResponse:
+    """DELETE: take the blob from this repository; its bytes go with the next collection if nobody else has it."""
+    digest = str(exchange.route.digest)
+    if not await exchange.shelf.work(exchange.shelf.catalog.unlink, exchange.route.repository, digest):
+        raise unknown(digest)
+    return web.Response(status=202, headers={"Docker-Content-Digest": digest})
+
+
+def unknown(digest: str) -> Refusal:
+    """The refusal for a blob that the repository does not have."""
+    return Refusal("BLOB_UNKNOWN", "the repository has no such blob", detail={"digest": digest})
+
+
+def matches(header: str | None, digest: str) -> bool:
+    """Whether an If-None-Match names the digest (or anything)."""
+    if header is None:
+        return False
+    found = [one.strip().removeprefix("W/").strip('"') for one in header.split(",")]
+    return digest in found or found == ["*"]
+
+
+def _if_range(exchange: Exchange, digest: str) -> bool:
+    header = exchange.request.headers.get("If-Range")
+    return header is None or header.strip() == f'"{digest}"'
+
+
+async def _lease(exchange: Exchange, digest: str) -> None:
+    shelf = exchange.shelf
+    await shelf.work(shelf.catalog.lease, exchange.route.repository, digest, time.time() + LEASE_SECONDS)
+
+
+async def _send(
+    exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int
+) -> web.StreamResponse:  # fmt: skip
+    """Send a file from `offset`, as long as Content-Length says; a reader too slow for a slice is cut off."""
+    loop = asyncio.get_running_loop()
+    await response.prepare(exchange.request)
+    transport = exchange.request.transport
+    left = int(response.headers["Content-Length"])
+    try:
+        while left:
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the client went away")
+            length = min(left, SLICE)
+            async with asyncio.timeout(SLICE_SECONDS):
+                try:
+                    sent = await loop.sendfile(transport, file, offset, length, fallback=False)
+                except (asyncio.SendfileNotAvailableError, NotImplementedError, RuntimeError):
+                    sent = await _copy(response, file, offset, min(length, READ))
+            if not sent:
+                raise ConnectionResetError("the file is shorter than its size")
+            offset += sent
+            left -= sent
+        await response.write_eof()
+    except (TimeoutError, ConnectionError):
+        if transport is not None:
+            transport.abort()
+        raise
+    return response
+
+
+async def _copy(response: web.StreamResponse, file: BinaryIO, offset: int, length: int) -> int:
+    """For TLS, which sendfile cannot do."""
+    file.seek(offset)
+    data = await asyncio.to_thread(file.read, length)
+    await response.write(data)
+    return len(data)

@@ -1,0 +1,62 @@
+"""One request under way: what it names, who sends it, what the server gives it to work with."""
+
+from __future__ import annotations
+
+from holdall.registry.server.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from holdall.registry.server.hashing import Hashes
+    from holdall.registry.server.route import Route
+    from holdall.registry.server.shelf import Shelf
+    from holdall.registry.server.visitor import Visitor
+
+LEASE_SECONDS = 3_600.0
+MAX_BLOB = 1 << 40
+VERSION_HEADER = "Docker-Distribution-API-Version"
+VERSION = "registry/2.0"
+
+
+class Exchange:
+    """A request and its surroundings. `received` counts the bytes of its body."""
+
+    __slots__ = ("hashes", "max_blob", "received", "request", "route", "shelf", "visitor")
+
+    def __init__(
+        self, request: web.BaseRequest, route: Route, visitor: Visitor, shelf: Shelf, hashes: Hashes, max_blob: int
+    ) -> None:
+        self.request = request
+        self.route = route
+        self.visitor = visitor
+        self.shelf = shelf
+        self.hashes = hashes
+        self.max_blob = max_blob
+        self.received = 0
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only headers are wanted."""
+        return self.request.method == "HEAD"
+
+    def query(self, name: str) -> str:
+        """A query parameter, empty when absent."""
+        value: str = self.request.query.get(name, "")
+        return value
+
+    def count(self, name: str, largest: int) -> int | None:
+        """A query parameter that is a number, at most `largest`; None when absent. Raises Refusal."""
+        text = self.query(name)
+        if not text:
+            return None
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
+            raise Refusal("PAGINATION_NUMBER_INVALID", f'"{name}" must be a number that is not negative')
+        return min(int(text), largest)
+
+    async def expects_body(self) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110 section 10.1.1)."""
+        if self.request.headers.get("Expect", "").lower() == "100-continue":
+            writer = self.request.writer
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            writer.output_size = 0

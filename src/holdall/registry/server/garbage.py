@@ -1,0 +1,135 @@
+"""Online garbage collection: many short steps, none of which holds anybody up or loses what a push under way needs.
+
+A blob is safe while a manifest of its repository names it, and for the hour of its lease after it was uploaded,
+mounted or found by a HEAD of somebody who may push. A repository's manifests stay until they are deleted; those
+without a tag may be given an age to go at. See `storage` for the order that makes this safe.
+"""
+
+from __future__ import annotations
+
+import time
+
+from holdall.oci.digest import Digest
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from holdall.registry.server.storage import Blobs, Catalog
+
+BATCH = 200
+FREE_STEP = 64 << 20
+UPLOAD_SECONDS = 24 * 3_600.0
+STRAY_SECONDS = 3_600.0
+
+
+@record
+class Waste:
+    """One thing that went, or would: `kind` is upload, link, manifest, blob, or freed (bytes given back)."""
+
+    kind: str
+    name: str
+    size: int = 0
+
+
+class Collector:
+    """One round over everything; iterate `steps`. `untagged` is the age in seconds, or below 0 to keep all."""
+
+    def __init__(self, catalog: Catalog, blobs: Blobs, *, untagged: float = -1.0, dry_run: bool = False) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._untagged = untagged
+        self._dry = dry_run
+        self._now = time.time
+
+    def steps(self) -> Iterator[list[Waste]]:
+        """Do one step at each turn and say what went; the caller pauses between them as it likes."""
+        yield from self._uploads()
+        if self._untagged >= 0:
+            yield from self._manifests()
+        yield from self._links()
+        yield from self._unlinked_blobs()
+        yield from self._contents()
+        yield from self._strays()
+        if not self._dry:
+            for freed in self._blobs.empty_trash(FREE_STEP):
+                yield [Waste("freed", "", freed)]
+
+    def _uploads(self) -> Iterator[list[Waste]]:
+        before = self._now() - UPLOAD_SECONDS
+        for upload in list(self._blobs.uploads()):
+            touched = self._blobs.touched(upload)
+            if touched is not None and touched < before:
+                yield self._upload(upload)
+        for upload in self._catalog.stale_uploads(before, BATCH):
+            if self._blobs.offset(upload) is None:
+                if not self._dry:
+                    self._catalog.end(upload)
+                yield [Waste("upload", upload)]
+
+    def _upload(self, upload: str) -> list[Waste]:
+        size = self._blobs.offset(upload) or 0
+        if self._dry:
+            return [Waste("upload", upload, size)]
+        try:
+            writing = self._blobs.take(upload)
+        except FileNotFoundError:
+            return []
+        if writing is None:
+            return []
+        with writing:
+            writing.discard()
+        self._catalog.end(upload)
+        return [Waste("upload", upload, size)]
+
+    def _manifests(self) -> Iterator[list[Waste]]:
+        after, before = 0, self._now() - self._untagged
+        while found := self._catalog.stale_manifests(before, after, BATCH):
+            after = found[-1][0]
+            if not self._dry:
+                self._catalog.drop_manifests(before, [number for number, _, _ in found])
+            yield [Waste("manifest", f"{name}@{digest}") for _, name, digest in found]
+
+    def _links(self) -> Iterator[list[Waste]]:
+        after = (0, 0)
+        while (end := self._catalog.next_links(after, BATCH)) is not None:
+            now = self._now()
+            found = self._catalog.stale_links(now, after, BATCH)
+            after = end
+            if found and not self._dry:
+                self._catalog.drop_links(now, [(repository, blob) for repository, blob, _, _ in found])
+            yield [Waste("link", f"{name}@{digest}") for _, _, name, digest in found]
+
+    def _unlinked_blobs(self) -> Iterator[list[Waste]]:
+        after = 0
+        while found := self._catalog.stale_blobs(after, BATCH):
+            after = found[-1][0]
+            sizes = {digest: size for _, digest, size in found}
+            if self._dry:
+                yield [Waste("blob", digest, size) for digest, size in sizes.items()]
+                continue
+            gone = self._catalog.drop_blobs([number for number, _, _ in found])
+            for digest in gone:
+                if self._sweep(digest):
+                    yield [Waste("blob", digest, sizes[digest])]
+
+    def _sweep(self, digest: str) -> bool:
+        return self._catalog.sweep(digest, self._drop(digest))
+
+    def _drop(self, digest: str) -> Callable[[], None]:
+        return lambda: self._blobs.remove(Digest.parse(digest))
+
+    def _contents(self) -> Iterator[list[Waste]]:
+        while not self._dry and self._catalog.drop_contents(BATCH):
+            yield []
+        if not self._dry:
+            self._catalog.drop_repositories()
+
+    def _strays(self) -> Iterator[list[Waste]]:
+        """Bytes without a row: what a crash left between the bytes and the rows."""
+        for found in self._blobs.strays(self._now() - STRAY_SECONDS):
+            lost = [(digest, size) for digest, size in found if not self._catalog.known(digest)]
+            if not self._dry:
+                lost = [(digest, size) for digest, size in lost if self._sweep(digest)]
+            yield [Waste("blob", digest, size) for digest, size in lost]

@@ -1,0 +1,79 @@
+"""The process that cleans while the workers serve: a round of collection now and then, gently."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from holdall.registry.server.garbage import Collector
+from holdall.registry.server.shelf import open_local
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.registry.server.garbage import Waste
+    from holdall.registry.server.meters import Meters
+    from holdall.registry.server.options import ServeOptions
+
+NICE = 10
+SHARE = 4.0
+MIN_PAUSE = 0.002
+MAX_PAUSE = 1.0
+FIRST_SECONDS = 60.0
+WAKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_METERS = {"upload": "gc_uploads", "link": "gc_links", "manifest": "gc_manifests", "blob": "gc_blobs"}
+
+
+class Janitor:
+    """Runs until SIGTERM; SIGUSR1 begins a round at once."""
+
+    def __init__(self, options: ServeOptions, meters: Meters) -> None:
+        self._options = options
+        self._meters = meters
+
+    def run(self) -> int:
+        """Clean every `gc_every` seconds, first a minute after the start."""
+        os.nice(NICE)
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
+        every = self._options.gc_every
+        wait = min(FIRST_SECONDS, every) if every else 1e9
+        while not self._sleep(wait):
+            wait = every or 1e9
+            try:
+                if self._round():
+                    break
+            except Exception as err:  # noqa: BLE001  # the next round may go well
+                self._meters.add("gc_errors")
+                os.write(2, f"holdall registry: collection failed: {type(err).__name__}: {err}\n".encode())
+        return 0
+
+    def _round(self) -> bool:
+        catalog, blobs = open_local(self._options.storage)
+        try:
+            steps = Collector(catalog, blobs, untagged=self._options.untagged).steps()
+            while True:
+                begun = time.monotonic()
+                found = next(steps, None)
+                if found is None:
+                    break
+                self._count(found)
+                # most of the time belongs to those who push and pull
+                if self._sleep(min(max((time.monotonic() - begun) * SHARE, MIN_PAUSE), MAX_PAUSE)):
+                    return True
+        finally:
+            catalog.close()
+        self._meters.add("gc_rounds")
+        self._meters.set("gc_finished_at", time.time())
+        return False
+
+    def _count(self, found: list[Waste]) -> None:
+        for one in found:
+            if one.kind in _METERS:
+                self._meters.add(_METERS[one.kind])
+            else:
+                self._meters.add("gc_bytes", one.size)
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait; True when it is time to end."""
+        got = signal.sigtimedwait(WAKING, seconds)
+        return got is not None and got.si_signo != signal.SIGUSR1

@@ -1,0 +1,151 @@
+"""The part of a registry's rows that finds and removes what nobody needs, in short transactions."""
+
+from __future__ import annotations
+
+from holdall.registry.server.sqlite_rows import SqliteRows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_UNUSED = (
+    "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests m ON m.id = x.manifest"
+    " WHERE x.digest = b.digest AND m.repository = l.repository)"
+)
+_LOOSE = (
+    "m.pushed < ? AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest = m.id)"
+    " AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests p ON p.id = x.manifest"
+    " WHERE x.digest = m.digest AND p.repository = m.repository)"
+    " AND NOT EXISTS (SELECT 1 FROM manifests s WHERE s.repository = m.repository AND s.digest = m.subject)"
+)
+
+
+class SqliteGarbage(SqliteRows):
+    """See `storage.Catalog` for what each method promises."""
+
+    def stale_links(self, now: float, after: tuple[int, int], limit: int) -> Sequence[tuple[int, int, str, str]]:
+        """See `Catalog`."""
+        return self._reading.execute(
+            "SELECT l.repository, l.blob, r.name, b.digest FROM"
+            " (SELECT * FROM links WHERE (repository, blob) > (?, ?) ORDER BY repository, blob LIMIT ?) l"
+            f" JOIN blobs b ON b.id = l.blob JOIN repositories r ON r.id = l.repository WHERE {_UNUSED}",
+            (*after, limit, now),
+        ).fetchall()
+
+    def next_links(self, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
+        """See `Catalog`."""
+        row: tuple[int, int] | None = self._reading.execute(
+            "SELECT repository, blob FROM (SELECT repository, blob FROM links WHERE (repository, blob) > (?, ?)"
+            " ORDER BY repository, blob LIMIT ?) ORDER BY repository DESC, blob DESC LIMIT 1",
+            (*after, limit),
+        ).fetchone()
+        return row
+
+    def drop_links(self, now: float, links: Sequence[tuple[int, int]]) -> int:
+        """See `Catalog`."""
+        gone = 0
+        with self._writing() as db:
+            for link in links:
+                done = db.execute(
+                    "DELETE FROM links AS l WHERE l.repository = ? AND l.blob = ? AND l.leased < ?"
+                    " AND NOT EXISTS (SELECT 1 FROM blobs b JOIN members x ON x.digest = b.digest"
+                    " JOIN manifests m ON m.id = x.manifest WHERE b.id = l.blob AND m.repository = l.repository)",
+                    (*link, now),
+                )
+                gone += done.rowcount
+        return gone
+
+    def stale_manifests(self, before: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """See `Catalog`."""
+        return self._reading.execute(
+            "SELECT m.id, r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository"
+            f" WHERE m.id > ? AND {_LOOSE} ORDER BY m.id LIMIT ?",
+            (after, before, limit),
+        ).fetchall()
+
+    def drop_manifests(self, before: float, numbers: Sequence[int]) -> int:
+        """See `Catalog`."""
+        with self._writing() as db:
+            return sum(
+                db.execute(f"DELETE FROM manifests AS m WHERE m.id = ? AND {_LOOSE}", (number, before)).rowcount
+                for number in numbers
+            )
+
+    def stale_blobs(self, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
+        """See `Catalog`."""
+        return self._reading.execute(
+            "SELECT id, digest, size FROM blobs WHERE id > ?"
+            " AND NOT EXISTS (SELECT 1 FROM links WHERE blob = blobs.id) ORDER BY id LIMIT ?",
+            (after, limit),
+        ).fetchall()
+
+    def drop_blobs(self, numbers: Sequence[int]) -> Sequence[str]:
+        """See `Catalog`."""
+        gone: list[str] = []
+        with self._writing() as db:
+            for number in numbers:
+                gone += [
+                    digest
+                    for (digest,) in db.execute(
+                        "DELETE FROM blobs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
+                        " RETURNING digest",
+                        (number,),
+                    )
+                ]
+        return gone
+
+    def sweep(self, digest: str, drop: Callable[[], None]) -> bool:
+        """See `Catalog`. The exclusive section is the database's one write transaction."""
+        with self._writing(durable=False) as db:
+            if db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None:
+                return False
+            drop()
+            return True
+
+    def known(self, digest: str) -> bool:
+        """See `Catalog`."""
+        return self._reading.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
+
+    def drop_contents(self, limit: int) -> int:
+        """See `Catalog`."""
+        with self._writing() as db:
+            return db.execute(
+                "DELETE FROM contents WHERE id IN (SELECT id FROM contents c"
+                " WHERE NOT EXISTS (SELECT 1 FROM manifests WHERE content = c.id) LIMIT ?)",
+                (limit,),
+            ).rowcount
+
+    def drop_repositories(self) -> int:
+        """See `Catalog`."""
+        with self._writing() as db:
+            return db.execute(
+                "DELETE FROM repositories AS r WHERE NOT EXISTS (SELECT 1 FROM links WHERE repository = r.id)"
+                " AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = r.id)"
+            ).rowcount
+
+    def stale_uploads(self, before: float, limit: int) -> Sequence[str]:
+        """See `Catalog`."""
+        rows = self._reading.execute(
+            "SELECT id FROM uploads WHERE started < ? ORDER BY started LIMIT ?", (before, limit)
+        )
+        return [name for (name,) in rows]
+
+    def every_blob(self, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
+        """See `Catalog`."""
+        return self._reading.execute(
+            "SELECT id, digest, size FROM blobs WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+        ).fetchall()
+
+    def every_manifest(self, after: int, limit: int) -> Sequence[tuple[int, str, str, bytes]]:
+        """See `Catalog`."""
+        return self._reading.execute(
+            "SELECT m.id, r.name, m.digest, c.raw FROM manifests m JOIN repositories r ON r.id = m.repository"
+            " JOIN contents c ON c.id = m.content WHERE m.id > ? ORDER BY m.id LIMIT ?",
+            (after, limit),
+        ).fetchall()
+
+    def forget_blob(self, digest: str) -> None:
+        """See `Catalog`."""
+        with self._writing() as db:
+            db.execute("DELETE FROM links WHERE blob = (SELECT id FROM blobs WHERE digest = ?)", (digest,))
+            db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))

@@ -1,0 +1,247 @@
+"""What a back end must do: rows (`Catalog`) and bytes (`Blobs`).
+
+`tests/contract/test_registry_storage.py` holds every back end to it.
+
+All methods are synchronous and may be called from any thread; the server calls those of a catalog that is `near`
+(a local file) straight from its event loop when they only read, and everything else in threads. Nothing is kept in
+the process: two servers on the same catalog and bytes serve one registry.
+
+The order that makes a push safe: bytes are complete and durable in an upload, then `Catalog.place` moves them and
+writes the rows within one exclusive section for the digest. Garbage collection removes the row first, then, in the
+same kind of section and only if the row is still gone, the bytes. So a row never names bytes that are not there.
+"""
+
+from __future__ import annotations
+
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+    from typing import BinaryIO, Protocol, Self
+
+    from holdall.oci.digest import Digest
+
+
+@record
+class Stored:
+    """A manifest as it lies in one repository. `members` are digests that must be there as long as it is."""
+
+    digest: Digest
+    media_type: str
+    raw: bytes
+    subject: Digest | None = None
+    artifact_type: str = ""
+    annotations: bytes = b""
+    members: tuple[Digest, ...] = ()
+
+
+@record
+class Found:
+    """A manifest that was asked for; `raw` is empty when only its existence was."""
+
+    digest: str
+    media_type: str
+    size: int
+    raw: bytes = b""
+
+
+@record
+class Referrer:
+    """One line of the referrers API; `number` orders them and says where the next page begins."""
+
+    number: int
+    digest: str
+    media_type: str
+    size: int
+    artifact_type: str
+    annotations: bytes
+
+
+@record
+class Session:
+    """An upload that was begun. `algorithm` is what the client said it will name it by, else sha256."""
+
+    repository: str
+    algorithm: str
+    started: float
+
+
+@record
+class Page:
+    """Names in byte order; `more` when others follow the last one."""
+
+    names: tuple[str, ...]
+    more: bool
+
+
+if TYPE_CHECKING:
+
+    class Catalog(Protocol):
+        """Rows: who has what. A write that returned is durable unless said otherwise."""
+
+        near: bool
+
+        def blob_size(self, repository: str, digest: str) -> int | None:
+            """Size of a blob that the repository has, or None."""
+
+        def holders(self, digest: str, limit: int) -> Sequence[str]:
+            """Repositories that have the blob, at most `limit`."""
+
+        def lease(self, repository: str, digest: str, until: float) -> bool:
+            """Keep a blob from collection until then (never shortens; need not be durable). False: not there."""
+
+        def mount(self, source: str, target: str, digest: str, until: float) -> bool:
+            """Give `target` a blob that `source` has. False when `source` does not have it."""
+
+        def place(self, repository: str, digest: str, size: int, until: float, put: Callable[[], None]) -> None:
+            """Run `put` (which makes the bytes durable under the digest, or finds them so) and link the blob.
+
+            Exclusive with `place` and `sweep` for the same digest in every process; writes nothing when `put` raises.
+            """
+
+        def unlink(self, repository: str, digest: str) -> bool:
+            """Take the blob from the repository. False when it was not there."""
+
+        def manifest(self, repository: str, reference: str, *, content: bool) -> Found | None:
+            """A manifest by tag or (with a colon in it) digest."""
+
+        def put_manifest(self, repository: str, manifest: Stored, tags: Sequence[str]) -> Sequence[str]:
+            """Store a manifest and point tags to it, all or nothing.
+
+            Returns the members that the repository has neither as blob nor as manifest: if any, nothing was stored.
+            """
+
+        def delete_manifest(self, repository: str, digest: str) -> bool:
+            """Remove a manifest and the tags that point to it. False when it was not there."""
+
+        def delete_tag(self, repository: str, tag: str) -> bool:
+            """Remove a tag. False when it was not there."""
+
+        def tags(self, repository: str, after: str, limit: int) -> Page | None:
+            """Tags after `after`; None when there is no such repository."""
+
+        def repositories(self, after: str, limit: int) -> Page:
+            """Repositories that hold a manifest, after `after`."""
+
+        def referrers(
+            self, repository: str, subject: str, artifact_type: str, after: int, limit: int
+        ) -> Sequence[Referrer]:
+            """Manifests with this subject, of that artifact type unless it is empty, numbered above `after`."""
+
+        def begin(self, upload: str, session: Session) -> None:
+            """Note an upload (need not be durable)."""
+
+        def session(self, upload: str) -> Session | None:
+            """The upload, or None when it is unknown or ended."""
+
+        def end(self, upload: str) -> None:
+            """Forget an upload (need not be durable)."""
+
+        def counts(self) -> dict[str, int]:
+            """Rows of each kind, for metrics: repositories, tags, manifests, blobs, bytes, uploads."""
+
+        def stale_links(self, now: float, after: tuple[int, int], limit: int) -> Sequence[tuple[int, int, str, str]]:
+            """Of the next links (repository, blob), those with no lease and no manifest: ids, repository, digest."""
+
+        def next_links(self, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
+            """Where the page of links after `after` ends, None behind the last."""
+
+        def drop_links(self, now: float, links: Sequence[tuple[int, int]]) -> int:
+            """Remove those links that still have no lease and no manifest; returns how many went."""
+
+        def stale_manifests(self, before: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+            """Manifests without tag, pushed before then, in no index and with no subject present: id, repo, digest."""
+
+        def drop_manifests(self, before: float, numbers: Sequence[int]) -> int:
+            """Remove those that `stale_manifests` would still name; returns how many went."""
+
+        def stale_blobs(self, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
+            """Blobs that no repository has: id, digest, size."""
+
+        def drop_blobs(self, numbers: Sequence[int]) -> Sequence[str]:
+            """Remove the rows of those that still no repository has; returns their digests, whose bytes may go."""
+
+        def sweep(self, digest: str, drop: Callable[[], None]) -> bool:
+            """Run `drop` if the blob has no row, exclusive with `place`. False when it has one again."""
+
+        def known(self, digest: str) -> bool:
+            """Whether the blob has a row."""
+
+        def drop_contents(self, limit: int) -> int:
+            """Remove bytes of manifests that no repository has any more; returns how many went."""
+
+        def drop_repositories(self) -> int:
+            """Remove the rows of repositories that hold nothing at all."""
+
+        def stale_uploads(self, before: float, limit: int) -> Sequence[str]:
+            """Uploads begun before then."""
+
+        def every_blob(self, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
+            """Blobs by number, for checks: id, digest, size."""
+
+        def every_manifest(self, after: int, limit: int) -> Sequence[tuple[int, str, str, bytes]]:
+            """Manifests by number, for checks: id, repository, digest, bytes."""
+
+        def forget_blob(self, digest: str) -> None:
+            """Remove a blob's row and links, for a blob whose bytes are lost or damaged."""
+
+        def close(self) -> None:
+            """Let go of files and connections."""
+
+    class Writing(Protocol):
+        """An upload that this caller alone may write to; a context manager that gives it free. `offset` in bytes."""
+
+        offset: int
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            """Append. Raises OSError (ENOSPC, EDQUOT)."""
+
+        def sync(self) -> None:
+            """Make what was written durable."""
+
+        def read(self, offset: int, size: int) -> bytes:
+            """Bytes already written, for hashing again after a restart."""
+
+        def keep(self, digest: Digest) -> None:
+            """Make the synced bytes those of the blob, durably, unless they are there. Ends the upload."""
+
+        def discard(self) -> None:
+            """Throw the upload away."""
+
+        def __enter__(self) -> Self: ...
+
+        def __exit__(
+            self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+    class Blobs(Protocol):
+        """Bytes: blobs by digest, and uploads under way."""
+
+        def begin(self, upload: str) -> None:
+            """Make an empty upload."""
+
+        def take(self, upload: str) -> Writing | None:
+            """Take hold of an upload; None when another has it. Raises FileNotFoundError when it is gone."""
+
+        def offset(self, upload: str) -> int | None:
+            """How many bytes an upload has, None when it is gone."""
+
+        def touched(self, upload: str) -> float | None:
+            """When an upload was last written to (seconds since 1970), None when it is gone."""
+
+        def open(self, digest: Digest) -> BinaryIO:
+            """A blob as an unbuffered file. Raises FileNotFoundError."""
+
+        def remove(self, digest: Digest) -> None:
+            """Put a blob out of sight at once; its bytes go with `empty_trash`. No error when it is not there."""
+
+        def empty_trash(self, step: int) -> Iterator[int]:
+            """Free what `remove` put away, about `step` bytes at each turn; yields the bytes freed."""
+
+        def strays(self, before: float) -> Iterator[Sequence[tuple[str, int]]]:
+            """Blobs written before then, a shard at a time, as digest and size; whether they have rows is not asked."""
+
+        def uploads(self) -> Iterator[str]:
+            """Ids of uploads that have bytes."""

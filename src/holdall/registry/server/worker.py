@@ -1,0 +1,112 @@
+"""One process that serves: the event loop, the listening socket it was given, slow clients cut off, graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+from aiohttp import web
+
+from holdall.registry.server.app import App
+from holdall.registry.server.journal import Journal
+from holdall.registry.server.passwords import fingerprint
+from holdall.registry.server.shelf import Shelf, open_local
+from holdall.registry.server.tls import context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from aiohttp.web_protocol import RequestHandler
+
+    from holdall.registry.server.meters import Meters
+    from holdall.registry.server.options import ServeOptions
+
+BACKLOG = 1_024
+SILENT_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+MAX_LINE = 16 << 10
+
+
+class Worker:
+    """Serves until SIGTERM or SIGINT, then finishes what is under way, for `options.drain` seconds at most."""
+
+    def __init__(self, options: ServeOptions, listener: socket.socket, meters: Meters) -> None:
+        self._options = options
+        self._listener = listener
+        self._meters = meters
+        self._stopping = asyncio.Event()
+        self._silent: dict[RequestHandler, float] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._tls_seen = ""
+
+    async def run(self) -> None:
+        """Serve. Raises OSError and HoldallError when the storage or the access files cannot be used."""
+        options = self._options
+        shelf = Shelf(*open_local(options.storage))
+        log, audit = Journal(options.access_log), Journal(options.audit_log)
+        app = App(shelf, options.access(), self._meters, log=log, audit=audit, max_blob=options.max_blob)
+        server = web.Server(app, auto_decompress=False, keepalive_timeout=SILENT_SECONDS, max_line_size=MAX_LINE)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, _reopen, log, audit)
+        if options.tls_cert:
+            self._tls, self._tls_seen = context(options.tls_cert, options.tls_key), self._certificate()
+        # one connection accepted at a time, so that workers on one socket share a burst evenly
+        accepting = await loop.create_server(server, sock=self._listener, ssl=self._tls, backlog=1)
+        self._listener.listen(BACKLOG)
+        try:
+            while not self._stopping.is_set():
+                await self._pause(LOOK_SECONDS)
+                self._cut_silent(server, app)
+                self._renew_certificate(app)
+        finally:
+            accepting.close()
+            await self._drain(server, app)
+            log.flush()
+            shelf.close()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _cut_silent(self, server: web.Server, app: App) -> None:
+        """Close connections that have been open without a request for a minute (slow loris)."""
+        now = time.monotonic()
+        waiting = {one: self._silent.get(one, now) for one in server.connections if one not in app.busy}
+        for connection, since in list(waiting.items()):
+            if now - since >= SILENT_SECONDS and connection.transport is not None:
+                connection.transport.abort()
+                self._meters.add("slow_clients")
+        self._silent = waiting
+
+    def _certificate(self) -> str:
+        return fingerprint(self._options.tls_cert) + fingerprint(self._options.tls_key)
+
+    def _renew_certificate(self, app: App) -> None:
+        if self._tls is None or self._certificate() == self._tls_seen:
+            return
+        self._tls_seen = self._certificate()
+        try:
+            self._tls.load_cert_chain(self._options.tls_cert, self._options.tls_key or None)
+        except OSError as err:
+            app.complain(f"the certificate stays as it was: {err}")
+
+    async def _drain(self, server: web.Server, app: App) -> None:
+        app.draining = True
+        deadline = time.monotonic() + self._options.drain
+        while app.busy and time.monotonic() < deadline:  # noqa: ASYNC110  # ends once, with the process
+            await asyncio.sleep(0.05)
+        server.pre_shutdown()
+        await server.shutdown(1.0)
+
+
+def _reopen(*journals: Journal) -> None:
+    for one in journals:
+        one.reopen()
