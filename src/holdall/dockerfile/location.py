@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 from holdall.errors import DockerfileError
 from holdall.record import record
 
 CONTEXT = 2
 MAX_SHOWN = 20
 MAX_WIDTH = 160
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text` with what would steer a terminal, turn its direction or cannot be encoded written as an escape."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 @record
@@ -37,15 +52,14 @@ class Source:
     def _line(self, number: int, location: Location) -> str:
         mark = ">>>" if location.start <= number <= location.end else "   "
         text = self.lines[number - 1].rstrip("\r\n").expandtabs(4)
-        text = text if len(text) <= MAX_WIDTH else text[:MAX_WIDTH] + "…"
-        text = text.encode(errors="replace").decode()
+        text = visible(text if len(text) <= MAX_WIDTH else text[:MAX_WIDTH] + "…")
         return f"{number:4} | {mark} {text}".rstrip()
 
     def error(self, message: str, location: Location, hint: str | None = None) -> DockerfileError:
         """A DockerfileError about `location`, not yet raised."""
         return DockerfileError(
-            message,
-            hint=hint,
+            visible(message),
+            hint=hint and visible(hint),
             file=self.name,
             start=location.start,
             end=location.end,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from holdall.dockerfile.location import visible
 from holdall.errors import DockerfileError
 from holdall.record import record
 
@@ -73,7 +74,7 @@ def _token(text: str, at: int, *, deep: bool) -> tuple[Token, int]:
 
 
 def _malformed(text: str, why: str) -> DockerfileError:
-    return DockerfileError(f'malformed pattern "{text}": {why}')
+    return DockerfileError(visible(f'malformed pattern "{text}": {why}'))
 
 
 def _class(text: str, at: int) -> tuple[Token, int]:

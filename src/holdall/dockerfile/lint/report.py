@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdall.dockerfile.lint.options import Options
 from holdall.dockerfile.lint.rules import Rule
-from holdall.dockerfile.location import Location, Source
+from holdall.dockerfile.location import Location, Source, visible
 from holdall.errors import DockerfileError
 from holdall.record import record
 
@@ -48,7 +48,7 @@ class Collector:
 
     def add(self, rule: Rule, message: str, location: Location, comments: tuple[str, ...] = ()) -> None:
         """Note a warning about `location`; `comments` stand above it and may skip the rule."""
-        warning = Warning(rule, message, location)
+        warning = Warning(rule, visible(message), location)
         if self.options.with_comments(comments).runs(rule) and warning not in self.warnings:
             self.warnings.append(warning)
 

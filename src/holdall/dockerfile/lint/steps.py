@@ -114,7 +114,7 @@ class Walk:
         if isinstance(instruction, Arg):
             declared |= {definition.name for definition in instruction.definitions[:-1]}
         for name in sorted(missing - declared):
-            near = nearest(name, sorted(scope.env))
+            near = nearest(name, scope.env)
             if name in NEVER_IN_ENVIRONMENT or not (self.state.base_known or near):
                 continue
             message = f"Usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
