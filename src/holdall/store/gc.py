@@ -97,13 +97,13 @@ def _ingest(database: Database, paths: Paths, grace: float, *, dry_run: bool) ->
         if name in uploads:
             continue
         path = f"{paths.ingest}/{name}"
+        if grace and name.endswith(PART) and _is_younger(path, oldest):
+            # not even its lock is tried: whoever goes on with it must get that at once
+            continue
         lock = locks.attempt(path, create=False)
         if lock is None:
             continue
         there = os.fstat(lock.fd)
-        if grace and name.endswith(PART) and there.st_mtime > oldest:
-            lock.release()
-            continue
         if dry_run:
             lock.release()
         else:
@@ -111,6 +111,13 @@ def _ingest(database: Database, paths: Paths, grace: float, *, dry_run: bool) ->
         size = there.st_blocks * 512
         if size or not name.endswith(".lock"):
             yield Garbage("partial download", name, size)
+
+
+def _is_younger(path: str, oldest: float) -> bool:
+    try:
+        return os.stat(path).st_mtime > oldest
+    except FileNotFoundError:
+        return False
 
 
 def _trash(paths: Paths, snapshots: Snapshotter, *, dry_run: bool) -> Iterator[Garbage]:

@@ -97,6 +97,25 @@ def test_gc_says_what_goes_and_takes_resumable_things_only_when_told(own: Cli) -
     assert own("system", "gc", "--grace", "soon").returncode == 1
 
 
+def test_gc_beside_pulls_and_removals(own: Cli) -> None:
+    images = [image_of_files([{"common": b"c" * 50_000}, {"own": bytes([65 + n]) * 90_000}]) for n in range(3)]
+    with RegistryServer() as server:
+        for number, image in enumerate(images):
+            server.store.add_image("team/app", str(number), image)
+        names = [f"{server.host}/team/app:{number}" for number in range(3)]
+        for _ in range(3):
+            work = [own.popen("pull", "-q", one, stdout=subprocess.DEVNULL) for one in names]
+            work += [own.popen("system", "gc", "--grace", "0s", stdout=subprocess.DEVNULL) for _ in range(2)]
+            assert [one.wait(60) for one in work] == [0] * 5
+            assert own.ok("system", "fsck", "-q").startswith("no damage: ")
+            work = [own.popen("rmi", "-f", one, stdout=subprocess.DEVNULL) for one in names[:2]]
+            work.append(own.popen("system", "gc", "--grace", "0s", stdout=subprocess.DEVNULL))
+            assert [one.wait(60) for one in work] == [0] * 3
+            assert own.ok("system", "fsck", "-q").startswith("no damage: ")
+    assert own.ok("system", "gc", "--grace", "0s") == "Total reclaimed space: 0B\n"
+    assert sorted(own.ok("images", "--format", "{{.Tag}}").split()) == ["2", "latest"]
+
+
 def test_listings_are_made_and_go_with_the_budget(own: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     if probe.complaint(Engine(own.root, own.run_root).paths, "erofs"):
         pytest.skip("this kernel mounts no EROFS images")
@@ -157,7 +176,11 @@ def test_an_index_is_made_again_and_mounted_anew(cli: Cli, name: str) -> None:
         pytest.skip("no layer is kept as a tar here")
     cli.ok("run", "-d", "--name", name, "bb", "sleep", "99")
     for index in indexes:
-        flip(index)
+        # a file of its own: what is mounted stays as it is
+        copy = index.with_name("copy")
+        copy.write_bytes(index.read_bytes())
+        flip(copy)
+        copy.rename(index)
     report = cli.ok("system", "fsck", "-q", "--repair")
     assert "made again from its tar" in report
     assert cli.ok("exec", name, "cat", "/data/seed") == "from the image\n"
