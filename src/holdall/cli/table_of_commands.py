@@ -33,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "ps": "list containers",
     "pull": "fetch an image from a registry",
     "push": "send an image to a registry",
+    "registry_fsck": "check a registry's storage, and mend it",
+    "registry_gc": "remove what nothing needs from a registry's storage",
     "registry_serve": "serve images to this machine or to others",
     "rename": "give a container another name",
     "restart": "stop and start containers",
@@ -79,7 +81,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "inspect": "image_inspect",
     },
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
-    "registry": {"serve": "registry_serve"},
+    "registry": {n: f"registry_{n}" for n in ("fsck", "gc", "serve")},
     "system": {
         "df": "system_df", "fsck": "system_fsck", "gc": "system_gc", "prune": "system_prune", "info": "info",
         "reset": "system_reset",

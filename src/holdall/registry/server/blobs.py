@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from holdall.registry.server.exchange import Exchange
 
-SLICE = 4 << 20
-SLICE_SECONDS = 120.0
+SLICE = 16 << 20
+SLICE_SECONDS = 600.0
 READ = 256 << 10
 IMMUTABLE = "private, max-age=31536000, immutable"
 

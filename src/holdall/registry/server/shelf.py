@@ -6,6 +6,7 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from holdall.errors import InvalidOption, PathNotFound
 from holdall.registry.server.blobfiles import BlobFiles
 from holdall.registry.server.sqlite_catalog import SqliteCatalog
 
@@ -52,3 +53,12 @@ def open_local(folder: str) -> tuple[SqliteCatalog, BlobFiles]:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     blobs = BlobFiles(folder)
     return SqliteCatalog(os.path.join(folder, DATABASE)), blobs
+
+
+def open_existing(folder: str | None) -> tuple[SqliteCatalog, BlobFiles]:
+    """Rows and bytes of a registry that is there. Raises InvalidOption, PathNotFound and what `open_local` raises."""
+    if not folder:
+        raise InvalidOption("--storage is needed", hint="name the folder that registry serve was given")
+    if not os.path.exists(os.path.join(folder, DATABASE)):
+        raise PathNotFound(f'"{folder}" holds no registry')
+    return open_local(folder)

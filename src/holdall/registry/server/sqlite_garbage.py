@@ -144,6 +144,11 @@ class SqliteGarbage(SqliteRows):
             (after, limit),
         ).fetchall()
 
+    def damage(self) -> Sequence[str]:
+        """See `Catalog`."""
+        found = [str(text) for (text,) in self._reading.execute("PRAGMA integrity_check(100)")]
+        return [] if found == ["ok"] else found
+
     def forget_blob(self, digest: str) -> None:
         """See `Catalog`."""
         with self._writing() as db:

@@ -184,6 +184,9 @@ if TYPE_CHECKING:
         def every_manifest(self, after: int, limit: int) -> Sequence[tuple[int, str, str, bytes]]:
             """Manifests by number, for checks: id, repository, digest, bytes."""
 
+        def damage(self) -> Sequence[str]:
+            """What is wrong with the rows as such."""
+
         def forget_blob(self, digest: str) -> None:
             """Remove a blob's row and links, for a blob whose bytes are lost or damaged."""
 
