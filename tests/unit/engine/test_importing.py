@@ -93,12 +93,26 @@ TAR = tar_of({"etc/name": b"value\n", "usr/text": b"words and words " * 9000, "u
 
 def test_a_plain_layer_is_its_own_blob(engine: Engine) -> None:
     image = image_of(layer_of(TAR, compression="none"))
-    load(engine, image, "docker-archive")
+    load(engine, image)
     assert str(image.config.diff_ids[0]) in blobs(engine)
     sizes = sorted(one.stat().st_size for one in Path(engine.paths.blobs).rglob("*") if one.is_file())
     assert sizes.count(len(TAR)) == 1
     assert sum(sizes) < len(TAR) + 5000
     saved(engine, image)
+
+
+def test_a_docker_archives_plain_layer_is_gzip_for_registries(engine: Engine) -> None:
+    image = image_of(layer_of(TAR, compression="none"))
+    load(engine, image, "docker-archive")
+    store = engine.images.store
+    (layer,) = store.image(store.resolve(NAME)).layers
+    assert layer.diff_id == image.config.diff_ids[0]
+    assert layer.descriptor.media_type == mediatype.OCI_LAYER_GZIP
+    kept = layer.diff_id if engine.snapshots.keeps_tar else layer.descriptor.digest
+    assert {str(layer.diff_id), str(layer.descriptor.digest)} & blobs(engine) == {str(kept)}
+    before = blobs(engine)
+    load(engine, image, "docker-archive")
+    assert blobs(engine) == before
 
 
 def test_a_blob_that_can_be_made_again_is_not_kept(tars: Engine) -> None:
