@@ -145,9 +145,15 @@ def container_folders_without_row(database: Database, paths: Paths) -> list[str]
     folders = [entry for entry in os.scandir(paths.containers) if not entry.name.startswith(".")]
     rows = {ident for (ident,) in database.all("SELECT id FROM containers")}
     limit = time.time() - GRACE_SECONDS
-    return sorted(
-        entry.path for entry in folders if entry.name not in rows and entry.stat(follow_symlinks=False).st_ctime < limit
-    )
+    return sorted(entry.path for entry in folders if entry.name not in rows and _is_older(entry, limit))
+
+
+def _is_older(entry: os.DirEntry[str], limit: float) -> bool:
+    """Whether it was last changed before `limit`; one that its remover has taken away meanwhile is nobody's garbage."""
+    try:
+        return entry.stat(follow_symlinks=False).st_ctime < limit
+    except FileNotFoundError:
+        return False
 
 
 def _leases(database: Database, *, dry_run: bool) -> tuple[Lease, ...]:
