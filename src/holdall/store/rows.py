@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from holdall.store.holds import LAYER
-from holdall.store.names import used_layers
+from holdall.store.names import used_blobs, used_layers
 from holdall.store.reserve import deleting
 from holdall.store.uploads import MAX_AGE_SECONDS
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 3600.0
 STEP = 200
 """Rows deleted in one transaction."""
-
-_NEEDED = """SELECT digest FROM parts UNION SELECT digest FROM manifests UNION SELECT target FROM names
-    UNION SELECT subject FROM holds"""
 
 
 def sweep_rows(database: Database, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Iterator[tuple[str, str]]:
@@ -50,19 +47,19 @@ def _drop(
 
 def _compressed(database: Database, oldest: int) -> list[tuple[object, ...]]:
     """A form of a layer that is here may be wanted again: by another image, or by a push."""
-    layers = used_layers(database)
-    layers |= {subject.removeprefix(LAYER) for (subject,) in database.all("SELECT subject FROM holds")}
-    rows = database.all(
-        f"SELECT digest, used, diff_id FROM compressed WHERE used < ? AND digest NOT IN ({_NEEDED})", (oldest,)
-    )
-    return [(digest, used) for digest, used, diff_id in rows if diff_id not in layers]
+    held = {subject for (subject,) in database.all("SELECT subject FROM holds")}
+    layers = used_layers(database) | {subject.removeprefix(LAYER) for subject in held}
+    blobs = used_blobs(database) | held
+    rows = database.all("SELECT digest, used, diff_id FROM compressed WHERE used < ?", (oldest,))
+    return [(digest, used) for digest, used, diff_id in rows if digest not in blobs and diff_id not in layers]
 
 
 def _origins(database: Database, oldest: int, forgotten: set[str]) -> list[tuple[object, ...]]:
     """Those of blobs that no row of `compressed` is about, the `forgotten` ones counted as gone."""
     known = {digest for (digest,) in database.all("SELECT digest FROM compressed")} - forgotten
-    sql = f"SELECT digest, seen, repository FROM origins WHERE seen < ? AND digest NOT IN ({_NEEDED})"
-    return [row for row in database.all(sql, (oldest,)) if row[0] not in known]
+    known |= used_blobs(database) | {subject for (subject,) in database.all("SELECT subject FROM holds")}
+    rows = database.all("SELECT digest, seen, repository FROM origins WHERE seen < ?", (oldest,))
+    return [row for row in rows if row[0] not in known]
 
 
 def _uploads(database: Database) -> list[tuple[object, ...]]:

@@ -128,27 +128,20 @@ class _Step:
 
     def run(self, todo: list[tuple[str, bool]]) -> _Step:
         """Rename garbage away until the time is up."""
-        until = time.monotonic() + STEP_SECONDS
         with self._database.transaction():
+            until = time.monotonic() + STEP_SECONDS
             drop_dead(self._database, self._paths)
             layers = used_layers(self._database)
+            held = {subject for (subject,) in self._database.execute("SELECT subject FROM holds")}
+            layers |= {subject.removeprefix(LAYER) for subject in held if subject.startswith(LAYER)}
+            blobs = used_blobs(self._database) | held if not todo[0][1] else held
             for name, is_layer in todo[:STEP]:
-                if name not in layers and not self._is_needed(name, is_layer=is_layer):
+                if name not in layers and (is_layer or name not in blobs):
                     self._take(name, is_layer=is_layer)
                 self.done += 1
                 if time.monotonic() > until:
                     break
         return self
-
-    def _is_needed(self, name: str, *, is_layer: bool) -> bool:
-        """By a row or a hold; of what layers are used is known already."""
-        if self._database.execute("SELECT 1 FROM holds WHERE subject = ?", (LAYER + name,)).fetchone():
-            return True
-        if is_layer:
-            return False
-        sql = """SELECT 1 FROM parts WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1
-            UNION ALL SELECT 1 FROM names WHERE target = ?1 UNION ALL SELECT 1 FROM holds WHERE subject = ?1 LIMIT 1"""
-        return self._database.execute(sql, (name,)).fetchone() is not None
 
     def _take(self, name: str, *, is_layer: bool) -> None:
         if not is_layer:

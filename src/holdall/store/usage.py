@@ -11,6 +11,7 @@ from collections import Counter
 from holdall.record import record
 from holdall.store.budget import BLOB, DOWNLOAD, FILES, cached
 from holdall.store.containers import Containers
+from holdall.store.names import used_blobs, used_layers
 from holdall.store.trees import disk_usage
 from holdall.store.volumes import Volumes
 
@@ -55,8 +56,10 @@ class CacheUsage:
 class Usage:
     """Everything, in bytes on disk.
 
-    `layers` is all images together, `reclaimable` those no container needs. `leftovers` is what no row names: the next
-    collection takes it, unless somebody is just making it. `own` is the database, the index and the folders themselves.
+    `layers` is all images together, `reclaimable` those no container needs. `build` is what only rows of another kind
+    refer to, which are the build cache's, `build_layers` how many layers that is. `leftovers` is what no row names:
+    the next collection takes it, unless somebody is just making it. `own` is the database, the index and the folders
+    themselves.
     """
 
     images: tuple[ImageUsage, ...]
@@ -65,6 +68,8 @@ class Usage:
     containers: tuple[ItemUsage, ...]
     volumes: tuple[ItemUsage, ...]
     cache: CacheUsage
+    build: int
+    build_layers: int
     leftovers: int
     own: int
 
@@ -72,7 +77,7 @@ class Usage:
     def total(self) -> int:
         """The whole folder."""
         items = sum(item.size for item in (*self.containers, *self.volumes))
-        return self.layers + items + self.cache.size + self.leftovers + self.own
+        return self.layers + items + self.cache.size + self.build + self.leftovers + self.own
 
 
 def measure(images: ImageStore, *, running: Collection[str] = ()) -> Usage:
@@ -89,8 +94,9 @@ def measure(images: ImageStore, *, running: Collection[str] = ()) -> Usage:
     limit = CacheUsage(len(cache), sum(one.size for one in cache), budget().bytes(paths.root))
     total, reclaimable, items = found.of_images()
     return Usage(
-        items, total, reclaimable, tuple(found.containers), tuple(found.volumes), limit, found.leftovers, found.own
-    )
+        items, total, reclaimable, tuple(found.containers), tuple(found.volumes), limit,
+        sum(found.build.values()), sum(item.startswith("layer ") for item in found.build), found.leftovers, found.own,
+    )  # fmt: skip
 
 
 class _Found:
@@ -109,7 +115,10 @@ class _Found:
         # an image may be removed by force: its layers stay for the container
         self._kept = {item for row in rows for item in _layers(row.layers)}
         self._needed = self._kept.union(*self._needs.values())
+        database = images.database
+        self._others = used_blobs(database).union(_layers(used_layers(database)))
         self._sizes: dict[str, int] = {}
+        self.build: dict[str, int] = {}
         self.containers: list[ItemUsage] = []
         self.volumes: list[ItemUsage] = []
         self.leftovers = self.own = 0
@@ -180,6 +189,8 @@ class _Found:
     def _count(self, item: str, size: int) -> None:
         if item in self._needed:
             self._sizes[item] = size
+        elif item in self._others:
+            self.build[item] = size
         else:
             self.leftovers += size
 

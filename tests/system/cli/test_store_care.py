@@ -68,7 +68,15 @@ def test_df_adds_up_to_du_within_a_hundredth(cli: Cli, name: str) -> None:
     )
     cli.ok("exec", name, "dd", "if=/dev/zero", "of=/written", "bs=1M", "count=2")
     rows = [json.loads(line) for line in cli.ok("system", "df", "--format", "json").splitlines()]
-    assert [row["Type"] for row in rows] == ["Images", "Containers", "Local Volumes", "Cache", "Leftovers", "Store"]
+    assert [row["Type"] for row in rows] == [
+        "Images",
+        "Containers",
+        "Local Volumes",
+        "Build Cache",
+        "Cache",
+        "Leftovers",
+        "Store",
+    ]
     total = du(cli.root)
     assert abs(sum(row["Bytes"] for row in rows) - total) <= total / 100
     plain = cli.ok("system", "df").splitlines()

@@ -80,7 +80,7 @@ def parts(usage: Usage) -> dict[str, int]:
     return {
         "images": usage.layers, "containers": sum(one.size for one in usage.containers),
         "volumes": sum(one.size for one in usage.volumes), "cache": usage.cache.size, "leftovers": usage.leftovers,
-        "own": usage.own,
+        "own": usage.own, "build": usage.build,
     }  # fmt: skip
 
 
@@ -94,6 +94,7 @@ def test_it_adds_up_to_du_and_everything_is_under_its_heading(images: ImageStore
     assert usage.cache.count == (3 if images.snapshots.keeps_tar else 1)
     assert 200_000 <= found["volumes"] < 250_000
     assert 100_000 <= found["containers"] < 300_000
+    assert found["build"] == 0
     assert found["own"] > 500_000, "the reserve, the database and its log"
 
 

@@ -47,6 +47,7 @@ def rows(usage: Usage) -> list[dict[str, Any]]:
         _row("Images", len(usage.images), used, usage.layers, usage.reclaimable),
         _row("Containers", len(usage.containers), len(running), written, free_containers),
         _row("Local Volumes", len(usage.volumes), sum(v.active for v in usage.volumes), volumes, free_volumes),
+        _row("Build Cache", usage.build_layers, 0, usage.build, usage.build),
         _row("Cache", cache.count, 0, cache.size, cache.size),
         _row("Leftovers", None, None, usage.leftovers, usage.leftovers),
         _row("Store", None, None, usage.own, 0),
@@ -78,7 +79,11 @@ def _verbose(state: State, usage: Usage) -> None:
     volumes += [[item.name, str(item.links), size(item.size)] for item in usage.volumes]
     cache = usage.cache
     rest = [["REST", "SIZE"], ["cache", f"{size(cache.size)} of {size(cache.budget)} ({cache.count} things)"]]
-    rest += [["leftovers", size(usage.leftovers)], ["database and folders", size(usage.own)]]
+    rest += [
+        ["build cache", size(usage.build)],
+        ["leftovers", size(usage.leftovers)],
+        ["database and folders", size(usage.own)],
+    ]
     rest.append(["everything", size(usage.total)])
     for table in (images, containers, volumes, rest):
         for line in columns(table):
