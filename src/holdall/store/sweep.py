@@ -147,7 +147,8 @@ class _Step:
         if not is_layer:
             self._take_blob(name)
         elif self._dry_run:
-            self._layers[name] = self._snapshots.usage(name)
+            # measured after the transaction
+            self._layers[name] = 0
         elif aside := self._snapshots.set_aside(name):
             self._asides[name] = aside
 
@@ -170,6 +171,8 @@ class _Step:
                 os.unlink(path)
             except FileNotFoundError:
                 pass
+        for diff_id in self._layers:
+            self._layers[diff_id] = self._snapshots.usage(diff_id)
         for diff_id, aside in self._asides.items():
             self._layers[diff_id] = aside.remove()
         return Swept(self._blobs, self._layers)
