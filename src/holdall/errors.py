@@ -17,6 +17,7 @@ HoldallError
 │   └── ContainerStateConflict
 ├── IntegrityError          bytes are not what their digest or size promised
 ├── LimitExceeded           a bound on outside input was passed
+├── StepFailed              a command of a build ended with another exit code than 0
 ├── RegistryError           the registry answered with an error, or not at all
 │   ├── Unauthorized, ManifestUnknown, RateLimited
 ├── StartError              a container's process could not be started (125)
@@ -66,6 +67,15 @@ class InvalidManifest(InvalidInput):
 
 class InvalidArchive(InvalidInput):
     """A tar stream or image archive is malformed or tries to leave its root."""
+
+
+class StepFailed(HoldallError):
+    """A command of a build ended with an exit code other than 0, which is `code`; `excerpt` shows its lines."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: int = 1, excerpt: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.excerpt = excerpt
 
 
 class DockerfileError(InvalidInput):

@@ -157,6 +157,9 @@ def report(err: HoldallError, command: str) -> int:
     sys.stdout.flush()
     name = f"holdall {command.replace('_', ' ')}" if command else "holdall"
     sys.stderr.write(f"{name}: {err.message}\n")
+    excerpt = getattr(err, "excerpt", "")
+    if excerpt:
+        sys.stderr.write(f"{excerpt}\n")
     if err.hint:
         sys.stderr.write(f"hint: {err.hint}\n")
     # Docker's word for "it was not the command that failed"

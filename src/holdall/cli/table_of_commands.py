@@ -5,6 +5,9 @@ from __future__ import annotations
 # command (= module in cli/commands): one line of help
 COMMANDS: dict[str, str] = {
     "attach": "connect this terminal to a running container",
+    "build": "make an image as a Dockerfile says",
+    "builder_du": "list what the build cache holds",
+    "builder_prune": "forget layers that only the build cache keeps",
     "commit": "make an image from a container's changes",
     "cp": "copy files between a container and this machine",
     "create": "make a container without starting it",
@@ -71,7 +74,7 @@ CONTAINER = (
     "attach commit cp create diff exec export inspect kill logs pause port prune rename restart rm run start "
     "stats stop top unpause update wait"
 )
-IMAGE = "history import load pull push save tag"
+IMAGE = "build history import load pull push save tag"
 
 # management command: {verb: module}
 GROUPS: dict[str, dict[str, str]] = {
@@ -80,6 +83,7 @@ GROUPS: dict[str, dict[str, str]] = {
         **{n: n for n in IMAGE.split()}, "ls": "images", "list": "images", "rm": "rmi", "prune": "image_prune",
         "inspect": "image_inspect",
     },
+    "builder": {"build": "build", "du": "builder_du", "prune": "builder_prune"},
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
     "registry": {n: f"registry_{n}" for n in ("fsck", "gc", "serve")},
     "system": {

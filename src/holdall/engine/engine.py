@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdall.engine.builds import Builds
     from holdall.engine.containers import Containers
     from holdall.engine.images import Images
     from holdall.engine.networks import Networks
@@ -59,6 +60,13 @@ class Engine:
         from holdall.engine.images import Images
 
         return Images(self)
+
+    @property
+    def builds(self) -> Builds:
+        """Builds: build, cached, prune."""
+        from holdall.engine.builds import Builds
+
+        return Builds(self)
 
     @property
     def volumes(self) -> Volumes:

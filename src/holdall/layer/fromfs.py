@@ -29,7 +29,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 class Recorder:
     """Writes a tar of files given by directory descriptor and name; hard links among them are kept as such.
 
-    Sockets are passed over. Times later than `latest` (seconds) become that. What vanishes, or becomes something else, between look and read is passed over too.
+    Sockets are passed over, and what vanishes, or becomes something else, between look and read. Times later than
+    `latest` (seconds) become that.
     """
 
     def __init__(self, out: Writable, latest: int | None = None) -> None:

@@ -53,6 +53,20 @@ class Containers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def insert_step(self, row: ContainerRow) -> None:
+        """Add the container of a build step, which stands on `row.layers` and on no image. Raises NameInUse."""
+        with self._database.transaction() as database:
+            try:
+                database.execute(
+                    f"INSERT INTO containers ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        row.id, row.name, row.image, row.reference, " ".join(row.layers), row.created,
+                        labels.encode(row.labels), row.config,
+                    ),
+                )  # fmt: skip
+            except IntegrityError as error:
+                raise self._taken(row.name) from error
+
     def insert(self, row: ContainerRow, *, volumes: Iterable[str] = ()) -> ContainerRow:
         """Add a container that uses the named `volumes`; the row as stored, with its image's layers.
 

@@ -62,16 +62,19 @@ def parts_of(database: Database, manifest: str) -> set[str]:
 
 
 def used_layers(database: Database) -> set[str]:
-    """Diff-ids that an image or a container needs."""
+    """Diff-ids that an image, a container or the build cache needs."""
     found: set[str] = set()
-    for (layers,) in database.execute("SELECT layers FROM images UNION ALL SELECT layers FROM containers"):
+    for (layers,) in database.execute(
+        "SELECT layers FROM images UNION ALL SELECT layers FROM containers UNION ALL SELECT diff_id FROM build_cache"
+    ):
         found.update(layers.split())
     return found
 
 
 def used_blobs(database: Database) -> set[str]:
-    """Digests that a manifest or a name needs."""
+    """Digests that a manifest, a name or the build cache needs."""
     rows = database.execute(
-        "SELECT digest FROM parts UNION SELECT digest FROM manifests UNION SELECT target FROM names"
+        """SELECT digest FROM parts UNION SELECT digest FROM manifests UNION SELECT target FROM names
+        UNION SELECT digest FROM build_cache"""
     )
     return {digest for (digest,) in rows}

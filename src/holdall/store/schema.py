@@ -108,4 +108,27 @@ VERSION_2 = (
 """Version 2. `compressed`: this blob decompresses to this diff-id, and by `recipe` (recipes.py; "" when unknown) it can
 be made again. `origins`: this repository of a registry has this blob. `uploads`: where an interrupted push goes on."""
 
-MIGRATIONS = (VERSION_1, VERSION_2)
+VERSION_3 = (
+    """CREATE TABLE build_cache (
+        key TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        blob_size INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        used INTEGER NOT NULL)""",
+    """CREATE TABLE file_digests (
+        device INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        mtime INTEGER NOT NULL,
+        ctime INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (device, inode)) WITHOUT ROWID""",
+)
+"""Version 3. `build_cache`: the layer that the build step with this key made (build/keys.py), and the blob a manifest
+names for it. `file_digests`: contents of files of build contexts, good while stat(2) says the same."""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)

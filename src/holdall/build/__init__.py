@@ -1,0 +1,1 @@
+"""Dockerfiles solved: instructions become steps with content keys, steps become layers, layers an image."""

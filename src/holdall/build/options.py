@@ -1,0 +1,31 @@
+"""What a build is told."""
+
+from __future__ import annotations
+
+from holdall.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@record
+class BuildOptions:
+    """One build. `context` is a folder, "" for none; `dockerfile` a path, "-" with the text in `text`.
+
+    `secrets` maps an id to the file that holds it; `epoch` is in seconds, None for what the context says.
+    """
+
+    context: str
+    dockerfile: str = ""
+    text: bytes | None = None
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    build_args: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    platform: str | None = None
+    no_cache: bool = False
+    pull: bool = False
+    network: str = "default"
+    secrets: Mapping[str, str] = {}
+    epoch: int | None = None
