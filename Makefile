@@ -46,9 +46,10 @@ guest: venv     ## Debian 12's own kernel (6.1, control groups version 2) in a v
 	sh scripts/debian guest
 	sh scripts/guest
 
-bench: venv     ## compare with docker and podman on this machine; prints the table of docs/benchmarks.md
+bench: venv     ## compare with docker and podman on this machine; prints the tables of docs/benchmarks.md
 	sh scripts/debian peers
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/images.py
 
 wheel: venv     ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
