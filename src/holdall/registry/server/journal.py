@@ -69,6 +69,13 @@ class Journal:
             except OSError:
                 return
 
+    def close(self) -> None:
+        """Flush, and close the file."""
+        self.flush()
+        if self._fd > 2:
+            os.close(self._fd)
+        self._fd = -1
+
 
 def facts(
     request: web.BaseRequest, user: str, status: int, sizes: tuple[int, int], seconds: float

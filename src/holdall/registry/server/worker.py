@@ -66,7 +66,8 @@ class Worker:
         finally:
             accepting.close()
             await self._drain(server, app)
-            log.flush()
+            log.close()
+            audit.close()
             shelf.close()
 
     async def _pause(self, seconds: float) -> None:
