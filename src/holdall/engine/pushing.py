@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from holdall.engine.transfer import client_options, run
-from holdall.errors import InvalidOption
+from holdall.errors import BlobNotFound, InvalidOption
 from holdall.events import Event
 from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
@@ -11,6 +13,7 @@ from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Collection
 
     from holdall.engine.engine import Engine
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from holdall.image.image import Image
     from holdall.oci.descriptor import Descriptor
     from holdall.store.images import ImageStore
+    from holdall.store.origins import Origins
     from holdall.store.records import ImageRecord
 
 CHUNK = 8 << 20
@@ -31,7 +35,6 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     Blobs whose bytes are not kept are made again from their tars, or come from where they once came from; when
     neither is possible they are compressed anew, which makes another manifest of the same image.
     """
-    from holdall.registry.push import BlobsMissing
     from holdall.store.compressed import touch
     from holdall.store.release import release
 
@@ -44,7 +47,11 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     touch(store.database, [one.digest for one in image.manifest.layers])
     try:
         descriptor = _push(engine, image, reference, options, reporter)
-    except BlobsMissing as missing:
+    except BlobNotFound as missing:
+        from holdall.registry.push import BlobsMissing
+
+        if not isinstance(missing, BlobsMissing):
+            raise
         record, image = _anew(store, record, reference, missing.digests, reporter)
         descriptor = _push(engine, image, reference, options, reporter)
     store.add_digest(record, reference, str(descriptor.digest))
@@ -55,20 +62,41 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
 def _push(
     engine: Engine, image: Image, reference: Reference, options: TransferOptions | None, reporter: Reporter
 ) -> Descriptor:
-    from holdall.registry import push as client
     from holdall.store.origins import Origins
     from holdall.store.uploads import Uploads
 
-    return run(
-        client.push(
-            image,
-            reference,
-            origins=Origins(engine.database(durable=True)),
-            notes=Uploads(engine.database(), engine.paths),
-            options=replace(client_options(options), upload_chunk=CHUNK),
-            reporter=reporter,
+    origins = Origins(engine.database(durable=True))
+    with ExitStack() as stack:
+        courier = _courier(image, reference, origins)
+        if courier is not None:
+            stack.enter_context(courier)
+        # only now: this takes as long as the courier's start, and can be done at the same time
+        from holdall.registry import push as client
+
+        return run(
+            client.push(
+                image,
+                reference,
+                origins=origins,
+                notes=Uploads(engine.database(), engine.paths),
+                courier=courier,
+                options=replace(client_options(options), upload_chunk=CHUNK),
+                reporter=reporter,
+            )
         )
-    )
+
+
+def _courier(image: Image, reference: Reference, origins: Origins) -> socket.socket | None:
+    """A courier, if one will be needed as far as we know. Without one the push starts its own."""
+    from holdall.registry.courier_start import start
+
+    for one in image.manifest.layers:
+        if one.size > CHUNK and reference.name not in origins.of(one.digest):
+            try:
+                return start()
+            except OSError:
+                return None
+    return None
 
 
 def _anew(

@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sys
-import threading
 
 from holdall.registry.client import Reply
+from holdall.registry.courier_start import start
 from holdall.registry.failures import Unreachable
 
 TYPE_CHECKING = False
@@ -31,19 +28,17 @@ if TYPE_CHECKING:
     from holdall.registry.options import Options
     from holdall.registry.transport import Request
 
-BOOT = (
-    "import sys;sys.path.insert(0,sys.argv[1]);from holdall.registry.courier_process import main;main(int(sys.argv[2]))"
-)
 LENGTH_BYTES = 4
 MAX_FRAME = 1 << 20
 SHARED = ("tls_verify", "cert_dir", "connect_timeout", "read_timeout", "concurrency")
 
 
 class Courier:
-    """The process, started when the first upload needs it. An asynchronous context manager."""
+    """The process, started when the first upload needs it if it was not before. An asynchronous context manager."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, started: socket.socket | None = None) -> None:
         self._options = options
+        self._started = started
         self._control: socket.socket | None = None
 
     def way(self, note_fd: int) -> Way:
@@ -52,30 +47,19 @@ class Courier:
         with theirs:
             try:
                 if self._control is None:
-                    self._control = self._start()
+                    self._control = self._introduce()
                 socket.send_fds(self._control, [b"w"], [theirs.fileno(), note_fd])
             except OSError:
                 ours.close()
                 raise
         return Way(ours)
 
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-c", BOOT, source, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        threading.Thread(target=process.wait, name="holdall-courier", daemon=True).start()
+    def _introduce(self) -> socket.socket:
+        """The control socket of a courier that knows the options."""
+        control = self._started or start()
         options = {name: getattr(self._options, name) for name in SHARED}
-        ours.sendall(frame({**options, "environ": dict(self._options.environment)}))
-        return ours
+        control.sendall(frame({**options, "environ": dict(self._options.environment)}))
+        return control
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,8 +67,9 @@ class Courier:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._control is not None:
-            self._control.close()
+        for control in (self._control, self._started):
+            if control is not None:
+                control.close()
 
 
 class Way:

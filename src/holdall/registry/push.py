@@ -21,6 +21,7 @@ from holdall.registry.upload import upload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
 
     from holdall.events import Reporter
@@ -42,13 +43,15 @@ async def push(
     mount_from: Mapping[Digest, str] | None = None,
     origins: BlobOrigins | None = None,
     notes: UploadNotes | None = None,
+    courier: socket.socket | None = None,
     options: Options | None = None,
     reporter: Reporter = silent,
 ) -> Descriptor:
     """Store an image under the reference's tag (or only its digest) and further `tags`; the manifest's descriptor.
 
     `mount_from` names, for blobs, a repository path of the same registry that may have them already. `origins` knows
-    where blobs are, and is told; `notes` lets a push go on where a killed one stopped.
+    where blobs are, and is told; `notes` lets a push go on where a killed one stopped, with the help of a `courier`,
+    which is started when there is none (`courier_start.start`).
     Raises Unauthorized, RateLimited, RegistryError; BlobNotFound, IntegrityError; InvalidReference when the
     reference has another digest.
     """
@@ -56,7 +59,7 @@ async def push(
         names = _names(reference, image.digest, tags)
         async with Transport(options or Options()) as transport:
             job = _Push(transport, reference, image.source, reporter, mount_from or {}, origins, notes)
-            async with Courier(transport.options) as job.courier:
+            async with Courier(transport.options, courier) as job.courier:
                 await job.blobs(image.manifest)
             job.check_missing()
             return await job.name(names, image.manifest.raw, image.manifest.media_type)

@@ -201,7 +201,7 @@ async def test_a_registry_without_chunks_gets_the_blob_whole(chunked: Options, t
 async def test_a_courier_that_dies_is_done_without(
     chunked: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdall.registry.courier.BOOT", "raise SystemExit(1)")
+    monkeypatch.setattr("holdall.registry.courier_start.BOOT", "raise SystemExit(1)")
     image = big_image()
     with RegistryServer() as server:
         await push(image, ref(server), notes=Notes(tmp_path), options=chunked)
