@@ -3,8 +3,8 @@
     python benchmarks/dockerfiles.py FOLDER [--every N] [--wheel PYTHON] [--buildkit PROGRAM] [--show N]
 
 PYTHON is an interpreter that can import PyPI's `dockerfile` (a virtual environment outside the repository; it wraps the
-parser of BuildKit 0.12); PROGRAM answers for BuildKit (one JSON object a line for each file name on its standard input), and compares
-typed instructions and build checks too. Every file below FOLDER is read. No data is kept.
+parser of BuildKit 0.12); PROGRAM answers for BuildKit, one JSON object a line for each file name on its standard input,
+and has typed instructions and build checks compared too. Every file below FOLDER is read. No data is kept.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def main() -> None:
     options.add_argument("--every", type=int, default=1, help="take every Nth file")
     options.add_argument("--wheel", help="a Python that has the package dockerfile")
     options.add_argument(
-        "--buildkit", help="a program that says what BuildKit makes of the files named on its standard input"
+        "--buildkit", help="a program that answers for BuildKit"
     )
     options.add_argument("--show", type=int, default=3, help="files to name for each kind of difference")
     chosen = options.parse_args()
