@@ -50,6 +50,7 @@ bench: venv     ## compare with docker and podman on this machine; prints the ta
 	sh scripts/debian peers
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/mounts.py
 
 wheel: venv     ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
