@@ -1,7 +1,8 @@
 """`holdall registry serve` as processes: a parent that listens and watches, workers that serve, a janitor that cleans.
 
-The parent forks while it has a single thread and no connection to anything; a child that dies is replaced after a
-second. Each child ends with the parent, however that ends.
+The parent has a single thread and no connection to anything when it forks, and has imported all that workers need, so
+that they share its memory and are there at once. A child that dies is replaced after a second; each ends with the
+parent, however that ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from holdall.linux.process import PR_SET_PDEATHSIG, prctl, set_title
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.options import check
 from holdall.registry.server.shelf import open_local
+from holdall.registry.server.worker import HANDLED, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 BACKLOG = 1_024
 RESTART_SECONDS = 1.0
 EXTRA_SECONDS = 5.0
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -53,7 +54,7 @@ def serve(options: ServeOptions, ready: Callable[[str], None]) -> int:
     catalog.close()
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     family = Family(options, listener, Meters(options.workers + 1))
     family.start()
     scheme = "https" if options.tls_cert else "http"
@@ -80,7 +81,7 @@ class Family:
         """Replace children that die until told to stop, then stop them; returns the exit code."""
         while True:
             wait = min([when - time.monotonic() for when in self._late.values()], default=3_600.0)
-            got = signal.sigtimedwait(WATCHED, max(wait, 0.0))
+            got = signal.sigtimedwait(HANDLED, max(wait, 0.0))
             number = 0 if got is None else got.si_signo
             if number in (signal.SIGTERM, signal.SIGINT):
                 return self._stop()
@@ -147,12 +148,10 @@ class Family:
 
             return Janitor(self._options, self._meters).run()
         set_title("holdall registry worker")
-        from holdall.registry.server.worker import Worker
 
         async def work() -> None:
             worker = Worker(self._options, self._listener, self._meters)
             await worker.run()
 
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         asyncio.run(work())
         return 0

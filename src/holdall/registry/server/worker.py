@@ -28,6 +28,7 @@ BACKLOG = 1_024
 SILENT_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 MAX_LINE = 16 << 10
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Worker:
@@ -53,6 +54,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, _reopen, log, audit)
+        # the parent blocked them so that none comes before there is a handler
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         if options.tls_cert:
             self._tls, self._tls_seen = context(options.tls_cert, options.tls_key), self._certificate()
         # one connection accepted at a time, so that workers on one socket share a burst evenly

@@ -1,0 +1,415 @@
+"""`holdall registry serve` with real clients, real processes, kills and certificates."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdall.image.image import Image
+from holdall.image.memory import MemoryBlobs
+from holdall.oci import mediatype
+from holdall.oci.digest import Digest
+from holdall.oci.reference import Reference
+from holdall.record import replace
+from holdall.registry.credential import Credential, Fixed
+from holdall.registry.options import MIN_CHUNK, Options
+from holdall.registry.pull import pull
+from holdall.registry.push import push, push_index
+from holdall.registry.query import head, list_tags
+from holdall.testing.certificates import Authority
+from holdall.testing.holdall_registry import HoldallRegistry
+from holdall.testing.images import blobs_of, random_image, random_index
+from holdall.testing.served import manifest
+
+LONG = os.environ.get("HOLDALL_SOAK") == "1"
+ROUNDS = 300 if LONG else 4
+skopeo_only = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+podman_only = pytest.mark.skipif(shutil.which("podman") is None or os.geteuid() != 0, reason="needs podman and root")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HoldallRegistry]:
+    """One for the module: use a repository name of your own."""
+    with HoldallRegistry(str(tmp_path_factory.mktemp("registry")), "--workers", "2") as server:
+        yield server
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Options:
+    (tmp_path / "home").mkdir()
+    return Options(environ={"HOME": str(tmp_path / "home")}, backoff=0.01, retries=3)
+
+
+def ask(
+    host: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(host, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def tool(*words: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def layout_with(path: Path, image: Image) -> None:
+    """An OCI image layout made by hand, so that a peer's view of it owes nothing to our own store."""
+    (path / "blobs/sha256").mkdir(parents=True)
+    for digest, data in blobs_of(image).items():
+        (path / "blobs/sha256" / digest.encoded).write_bytes(data)
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    entry = {**image.manifest.descriptor.to_json(), "annotations": {"org.opencontainers.image.ref.name": "1"}}
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+
+
+# clients
+
+
+@pytest.mark.parametrize("docker", [False, True])
+@pytest.mark.parametrize("chunk", [0, MIN_CHUNK])
+async def test_our_own_client(shared: HoldallRegistry, quick: Options, docker: bool, chunk: int) -> None:
+    image, sink = random_image(seed=11 + chunk, layers=4, size=60_000, docker=docker), MemoryBlobs()
+    where = Reference.parse(f"{shared.host}/ours/app-{docker}-{chunk}:1".lower())
+    pushed = await push(image, where, tags=["2"], options=replace(quick, upload_chunk=chunk))
+    got = await pull(where, sink, options=quick)
+    assert got.image.digest == pushed.digest == image.digest
+    assert sink.blobs == blobs_of(image)
+    assert await head(where, options=quick) == image.manifest.descriptor
+    assert sorted(await list_tags(where, options=quick)) == ["1", "2"]
+
+
+async def test_our_own_client_with_an_index(shared: HoldallRegistry, quick: Options) -> None:
+    index = random_index(seed=77)
+    where = Reference.parse(f"{shared.host}/ours/index:1")
+    await push_index(index, where, options=quick)
+    for platform in index.platforms:
+        got = await pull(where, MemoryBlobs(), platform=platform, options=quick)
+        assert got.index == index.index
+
+
+@skopeo_only
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", ["oci", "v2s2"])
+def test_skopeo(shared: HoldallRegistry, tmp_path: Path, kind: str) -> None:
+    image = random_image(seed=5, layers=3, size=80_000)
+    layout_with(tmp_path / "in", image)
+    name = f"docker://{shared.host}/skopeo/{kind}"
+    tool("skopeo", "copy", "--format", kind, "--dest-tls-verify=false", f"oci:{tmp_path}/in:1", f"{name}:1")
+    tool("skopeo", "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", f"{name}:1", f"{name}:2")
+    tool("skopeo", "copy", "--src-tls-verify=false", f"{name}:2", f"oci:{tmp_path}/out:1")
+    digests = {layer["digest"] for layer in json.loads(_only_manifest(tmp_path / "out"))["layers"]}
+    assert digests == {str(layer.digest) for layer in image.manifest.layers}
+    assert json.loads(tool("skopeo", "list-tags", "--tls-verify=false", name))["Tags"] == ["1", "2"]
+    assert json.loads(tool("skopeo", "inspect", "--tls-verify=false", f"{name}:2"))["RepoTags"] == ["1", "2"]
+    tool("skopeo", "delete", "--tls-verify=false", f"{name}:1")
+    assert (
+        ask(shared.host, "GET", f"/v2/skopeo/{kind}/tags/list")[2]
+        == json.dumps({"name": f"skopeo/{kind}", "tags": []}, separators=(",", ":")).encode()
+    )
+
+
+def _only_manifest(layout: Path) -> str:
+    (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+    return (layout / "blobs/sha256" / entry["digest"].partition(":")[2]).read_text()
+
+
+@skopeo_only
+@pytest.mark.peers
+@pytest.mark.skipif(shutil.which("umoci") is None, reason="umoci is not installed")
+def test_an_image_of_umoci_survives_the_round(shared: HoldallRegistry, tmp_path: Path) -> None:
+    tool("umoci", "init", "--layout", str(tmp_path / "in"))
+    tool("umoci", "new", "--image", f"{tmp_path}/in:1")
+    tool("umoci", "config", "--image", f"{tmp_path}/in:1", "--config.user", "nobody")
+    name = f"docker://{shared.host}/umoci/empty:1"
+    tool("skopeo", "copy", "--dest-tls-verify=false", f"oci:{tmp_path}/in:1", name)
+    tool("skopeo", "copy", "--src-tls-verify=false", name, f"oci:{tmp_path}/out:1")
+    assert _only_manifest(tmp_path / "out") in [
+        path.read_text() for path in (tmp_path / "in/blobs/sha256").iterdir()
+    ]  # fmt: skip
+    tool("umoci", "stat", "--image", f"{tmp_path}/out:1")
+
+
+@podman_only
+@pytest.mark.peers
+@pytest.mark.root
+def test_podman(shared: HoldallRegistry, tmp_path: Path) -> None:
+    podman = ["podman", "--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/run", "--storage-driver", "vfs"]
+    (tmp_path / "tar").mkdir()
+    (tmp_path / "tar/file").write_text("here")
+    tool("tar", "-C", f"{tmp_path}/tar", "-cf", f"{tmp_path}/image.tar", ".")
+    name = f"{shared.host}/podman/app:1"
+    try:
+        tool(*podman, "import", f"{tmp_path}/image.tar", name)
+        tool(*podman, "push", "--tls-verify=false", name)
+        tool(*podman, "rmi", "--force", name)
+        tool(*podman, "pull", "--tls-verify=false", name)
+        assert name in tool(*podman, "images", "--format", "{{.Repository}}:{{.Tag}}")
+    finally:
+        tool(*podman, "rmi", "--all", "--force")
+
+
+# access
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> str:
+    if shutil.which("htpasswd") is None:
+        pytest.skip("htpasswd is not installed")
+    tool("htpasswd", "-Bbc", str(tmp_path / "users"), "alice", "secret")
+    return str(tmp_path / "users")
+
+
+async def test_anonymous_pull_and_push_with_a_password(tmp_path: Path, users: str, quick: Options) -> None:
+    image = random_image(seed=3)
+    with HoldallRegistry(str(tmp_path), "--htpasswd", users, "--anonymous-pull", "--workers", "1") as server:
+        where = Reference.parse(f"{server.host}/team/app:1")
+        assert ask(server.host, "POST", "/v2/team/app/blobs/uploads/")[0] == 401
+        alice = replace(quick, credentials=Fixed(Credential("alice", "secret")))
+        await push(image, where, options=alice)
+        got = await pull(where, MemoryBlobs(), options=quick)
+        assert got.image.digest == image.digest
+        if shutil.which("skopeo"):
+            source = f"docker://{server.host}/team/app:1"
+            copy = ("skopeo", "copy", "--src-tls-verify=false", "--dest-tls-verify=false")
+            tool(*copy, source, f"oci:{tmp_path}/out:1")
+            target = f"docker://{server.host}/team/other:1"
+            tool(*copy, "--dest-creds", "alice:secret", source, target)
+            with pytest.raises(AssertionError, match=r"(?i)unauthorized|invalid username"):
+                tool(*copy, "--dest-creds", "alice:wrong", source, target)
+
+
+def test_it_refuses_to_be_open_to_others(tmp_path: Path) -> None:
+    server = HoldallRegistry(str(tmp_path))
+    done = server.run("serve", "--addr", "0.0.0.0:0")
+    assert done.returncode == 1
+    assert "without credentials" in done.stderr
+
+
+def test_tls(tmp_path: Path) -> None:
+    authority = Authority(str(tmp_path))
+    certificate, key = authority.issue("registry")
+    data = os.urandom(3 << 20)
+    with HoldallRegistry(str(tmp_path), "--tls-cert", certificate, "--tls-key", key, "--workers", "1") as server:
+        port = int(server.host.rpartition(":")[2])
+        context = ssl.create_default_context(cafile=authority.root)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        connection.request("POST", f"/v2/a/blobs/uploads/?digest={Digest.of(data)}", data)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (201, b"")
+        connection.request("GET", f"/v2/a/blobs/{Digest.of(data)}")
+        assert connection.getresponse().read() == data
+        connection.close()
+
+
+# processes
+
+
+def test_an_address_in_use_is_said(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = HoldallRegistry(str(tmp_path)).run("serve", "--addr", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 125
+    assert "cannot listen" in done.stderr
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with HoldallRegistry(str(tmp_path), "--workers", "1") as server:
+        assert ask(server.host, "GET", "/v2/")[0] == 200
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        assert ask(server.host, "GET", "/v2/")[0] == 200
+
+
+def test_what_is_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
+    data = os.urandom(1 << 20)
+    server = HoldallRegistry(str(tmp_path), "--workers", "2")
+    server.start()
+    with socket.create_connection(("127.0.0.1", int(server.host.rpartition(":")[2])), timeout=30) as client:
+        head = f"POST /v2/a/blobs/uploads/?digest={Digest.of(data)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}"
+        client.sendall(head.encode() + b"\r\n\r\n" + data[: 1 << 19])
+        time.sleep(0.3)
+        codes: list[int] = []
+        stopper = threading.Thread(target=lambda: codes.append(server.stop()))
+        stopper.start()
+        time.sleep(0.3)
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", int(server.host.rpartition(":")[2])), timeout=5).close()
+        client.sendall(data[1 << 19 :])
+        assert client.recv(100).startswith(b"HTTP/1.1 201")
+    stopper.join()
+    assert codes == [0]
+
+
+def test_children_end_with_their_parent(tmp_path: Path) -> None:
+    with HoldallRegistry(str(tmp_path), "--workers", "2") as server:
+        assert ask(server.host, "GET", "/v2/")[0] == 200
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        assert len(children) == 3
+        os.kill(server.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while any(_alive(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+# kills
+
+
+@pytest.mark.soak
+def test_no_acknowledged_push_is_lost_to_kills(tmp_path: Path) -> None:
+    """Rounds of: two pushers at work, collection every moment, all processes killed; then fsck and every blob read."""
+    server = HoldallRegistry(str(tmp_path), "--workers", "2", "--gc-every", "1s", "--gc-untagged", "0s")
+    kept: dict[str, bytes] = {}
+    source = random.Random(7)
+    for number in range(ROUNDS):
+        server.start()
+        stop = threading.Event()
+        pushers = [
+            threading.Thread(target=_push_until, args=(server.host, f"r{number}/p{one}", stop, kept)) for one in (0, 1)
+        ]
+        for thread in pushers:
+            thread.start()
+        time.sleep(source.uniform(0.2, 1.2))
+        server.kill()
+        stop.set()
+        for thread in pushers:
+            thread.join()
+        checked = server.run("fsck")
+        assert checked.returncode == 0, checked.stdout
+    assert kept
+    server.start()
+    try:
+        for path, raw in kept.items():
+            status, _, body = ask(server.host, "GET", path)
+            assert (status, body) == (200, raw), path
+    finally:
+        server.kill()
+    assert server.run("gc").returncode == 0
+    assert "clean" in server.run("fsck").stdout
+
+
+def _push_until(host: str, repository: str, stop: threading.Event, kept: dict[str, bytes]) -> None:
+    """Push images; note what was acknowledged: the manifest's path and its layer's, with their bytes."""
+    number = 0
+    while not stop.is_set():
+        number += 1
+        try:
+            layer = os.urandom(random.randrange(1, 300_000))
+            config = b"{}"
+            for data in (layer, config):
+                path = f"/v2/{repository}/blobs/uploads/"
+                status, headers, _ = ask(host, "POST", path)
+                assert status == 202
+                half = len(data) // 2
+                assert ask(host, "PATCH", headers["location"], data[:half])[0] == 202
+                status = ask(host, "PUT", f"{headers['location']}?digest={Digest.of(data)}", data[half:])[0]
+                assert status == 201
+            entry = {"mediaType": mediatype.OCI_LAYER, "digest": str(Digest.of(layer)), "size": len(layer)}
+            raw = manifest(Digest.of(config), 2, layers=[entry])
+            path = f"/v2/{repository}/manifests/t{number}"
+            if ask(host, "PUT", path, raw, {"Content-Type": mediatype.OCI_MANIFEST})[0] == 201:
+                kept[path] = raw
+                kept[f"/v2/{repository}/blobs/{Digest.of(layer)}"] = layer
+        except (OSError, http.client.HTTPException):
+            continue
+
+
+def test_gc_and_fsck_on_a_serving_registry(tmp_path: Path) -> None:
+    data = os.urandom(100_000)
+    with HoldallRegistry(str(tmp_path), "--workers", "1") as server:
+        for repository in ("a", "b"):
+            assert ask(server.host, "POST", f"/v2/{repository}/blobs/uploads/?digest={Digest.of(data)}", data)[0] == 201
+        for repository in ("a", "b"):
+            assert ask(server.host, "DELETE", f"/v2/{repository}/blobs/{Digest.of(data)}")[0] == 202
+        dry = server.run("gc", "--dry-run")
+        assert dry.stdout.splitlines() == [f"blob {Digest.of(data)}", "Total reclaimable space: 100kB"]
+        assert server.run("gc").stdout.splitlines()[-1] == "Total reclaimed space: 100kB"
+        assert server.run("gc").stdout == "Total reclaimed space: 0B\n"
+        path = f"/v2/a/blobs/uploads/?digest={Digest.of(data)}"
+        assert ask(server.host, "POST", path, data)[0] == 201
+        digest = Digest.of(data)
+        file = Path(server.storage, "blobs/sha256", digest.encoded[:2], digest.encoded)
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        found = server.run("fsck")
+        assert (found.returncode, found.stdout.splitlines()[0]) == (1, f"blob {digest}: its bytes have another digest")
+        assert server.run("fsck", "--quick").returncode == 0
+        assert server.run("fsck", "--repair").returncode == 0
+        assert ask(server.host, "GET", f"/v2/a/blobs/{digest}")[0] == 404
+        assert ask(server.host, "POST", path, data)[0] == 201
+        assert ask(server.host, "GET", f"/v2/a/blobs/{digest}")[2] == data
+        assert server.run("fsck").stdout == "clean\n"
+
+
+def test_concurrent_pushes_of_one_tag_end_with_one_of_them(shared: HoldallRegistry) -> None:
+    assert ask(shared.host, "POST", f"/v2/race/blobs/uploads/?digest={Digest.of(b'{}')}", b"{}")[0] == 201
+    raws = [manifest(Digest.of(b"{}"), 2, annotations={"n": str(number)}) for number in range(12)]
+    codes: list[int] = []
+    kind = {"Content-Type": mediatype.OCI_MANIFEST}
+    threads = [
+        threading.Thread(
+            target=lambda raw=raw: codes.append(ask(shared.host, "PUT", "/v2/race/manifests/t", raw, kind)[0])
+        )
+        for raw in raws
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [201] * 12
+    assert ask(shared.host, "GET", "/v2/race/manifests/t")[2] in raws
+    for raw in raws:
+        assert ask(shared.host, "GET", f"/v2/race/manifests/{Digest.of(raw)}")[0] == 200
+
+
+def test_memory_does_not_grow_with_blobs(tmp_path: Path) -> None:
+    size = 192 << 20
+    file = tmp_path / "blob"
+    with open(file, "wb") as stream:
+        stream.truncate(size)
+    digest = Digest.of(bytes(size))
+    with HoldallRegistry(str(tmp_path), "--workers", "1") as server:
+        connection = http.client.HTTPConnection(server.host, timeout=60)
+        with open(file, "rb") as body:
+            headers = {"Content-Length": str(size)}
+            connection.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", body, headers)
+            assert connection.getresponse().read() == b""
+        connection.request("GET", f"/v2/a/blobs/{digest}")
+        answer = connection.getresponse()
+        assert sum(len(data) for data in iter(lambda: answer.read(1 << 20), b"")) == size
+        connection.close()
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        peaks = [_peak(child) for child in children]
+    assert max(peaks) < 100 << 20
+
+
+def _peak(pid: str) -> int:
+    (line,) = [one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
