@@ -191,9 +191,7 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--every", type=int, default=1, help="take every Nth file")
     options.add_argument("--wheel", help="a Python that has the package dockerfile")
-    options.add_argument(
-        "--buildkit", help="a program that answers for BuildKit"
-    )
+    options.add_argument("--buildkit", help="a program that answers for BuildKit")
     options.add_argument("--show", type=int, default=3, help="files to name for each kind of difference")
     chosen = options.parse_args()
     files = sorted(path for path in chosen.folder.rglob("*") if path.is_file())[:: chosen.every]
