@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 from typing import TYPE_CHECKING
+
+import pytest
 
 from holdall.cli import entry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    import pytest
+
+@pytest.fixture
+def short_path() -> Iterator[str]:
+    """A folder whose path leaves room for a socket's name (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
+        yield folder
 
 
 def test_a_warm_process_that_dies_before_the_last_word_has_done_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HOLDALL_WARM", raising=False)
-    monkeypatch.setenv("HOLDALL_RUN_ROOT", str(tmp_path))
+    monkeypatch.setenv("HOLDALL_RUN_ROOT", short_path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(tmp_path / entry.socket_name()))
+    listener.bind(f"{short_path}/{entry.socket_name()}")
     listener.listen()
 
     def die() -> None:
