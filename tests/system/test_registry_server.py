@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -259,6 +260,29 @@ def test_what_is_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
         assert client.recv(100).startswith(b"HTTP/1.1 201")
     stopper.join()
     assert codes == [0]
+
+
+def test_clients_that_go_away_leave_no_trace(tmp_path: Path) -> None:
+    data = os.urandom(32 << 20)
+    digest = Digest.of(data)
+    with HoldallRegistry(str(tmp_path), "--workers", "1") as server:
+        assert ask(server.host, "POST", f"/v2/a/blobs/uploads/?digest={digest}", data)[0] == 201
+        place = ask(server.host, "POST", "/v2/a/blobs/uploads/")[1]["location"]
+        requests = (
+            f"GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n",
+            f"PATCH {place} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+            "PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+        )
+        for request in requests * 3:
+            with socket.create_connection(("127.0.0.1", int(server.host.rpartition(":")[2])), timeout=30) as client:
+                client.sendall(request.encode())
+                if request.startswith("GET"):
+                    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+                time.sleep(0.05)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.2)
+        assert "in_flight 1\n" in ask(server.host, "GET", "/metrics")[2].decode()
+        assert server.said().count("\n") == 1, server.said()
 
 
 def test_children_end_with_their_parent(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ class HoldallRegistry:
 
     def __init__(self, folder: str, *options: str) -> None:
         self.storage = os.path.join(folder, "storage")
+        self.log = os.path.join(folder, "stderr")
         self.host = ""
         self._options = options
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -35,30 +37,35 @@ class HoldallRegistry:
     def start(self) -> None:
         """Start it and wait until it serves. Raises RuntimeError with what it said."""
         words = ["serve", "--storage", self.storage, "--addr", self.host or "127.0.0.1:0", *self._options]
-        self._process = subprocess.Popen(
-            [*COMMAND, *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        assert self._process.stderr is not None
-        line = self._process.stderr.readline()
-        if "://" not in line:
-            rest = self._process.communicate()[1]
-            self._process = None
-            raise RuntimeError(line + rest)
-        self.host = line.rpartition("://")[2].strip()
+        with open(self.log, "wb") as log:
+            self._process = subprocess.Popen(
+                [*COMMAND, *words], stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+            )
+        while "://" not in (said := self.said()) or "\n" not in said:
+            if self._process.poll() is not None:
+                self._process = None
+                raise RuntimeError(self.said())
+            time.sleep(0.01)
+        self.host = said.partition("://")[2].partition("\n")[0]
+
+    def said(self) -> str:
+        """What it wrote to standard error since it was started."""
+        with open(self.log, errors="replace") as log:
+            return log.read()
 
     def kill(self) -> None:
         """End all its processes at once, as a power cut would."""
         process, self._process = self._process, None
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
 
     def stop(self) -> int:
         """Ask it to end, wait, and return its exit code."""
         process, self._process = self._process, None
         assert process is not None
         process.terminate()
-        process.communicate(timeout=60)
+        process.wait(60)
         return process.returncode
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:

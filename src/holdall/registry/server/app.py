@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import time
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from holdall.registry.server import blobs, journal, listings, manifests, route, uploads, visitor
 from holdall.registry.server.exchange import MAX_BLOB, VERSION, VERSION_HEADER, Exchange
@@ -41,6 +40,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (route.UPLOAD, "PUT"): uploads.finish,
     (route.UPLOAD, "DELETE"): uploads.cancel,
 }
+GONE = 499  # what proxies note for a client that went away before it was answered
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -70,9 +70,9 @@ class App:
             response = await self._answer(request, seen)
         except Refusal as err:
             response = self._refuse(request, err, seen)
-        except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            seen.status = 499
-            raise
+        except (ConnectionError, web.PayloadAccessError, web.RequestPayloadError, ClientPayloadError):
+            response = web.Response(status=GONE)
+            response.force_close()
         except OSError as err:
             response = self._refuse(request, self._broken(err), seen)
         except Exception as err:  # noqa: BLE001  # a bug of ours is one failed request, and said so
@@ -80,8 +80,6 @@ class App:
         finally:
             self.busy.discard(request.protocol)
             self.meters.add("in_flight", -1)
-            if seen.status:
-                self._note(request, seen, seen.status, 0, time.perf_counter() - begun)
         if self.draining:
             response.force_close()
         if not response.prepared:
@@ -169,13 +167,12 @@ class App:
 class _Seen:
     """What is known of a request for the log, as far as it came."""
 
-    __slots__ = ("code", "exchange", "kind", "status", "user")
+    __slots__ = ("code", "exchange", "kind", "user")
 
     def __init__(self) -> None:
         self.kind = "other"
         self.user = ""
         self.code = ""
-        self.status = 0
         self.exchange: Exchange | None = None
 
 

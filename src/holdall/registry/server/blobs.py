@@ -94,7 +94,10 @@ async def _lease(exchange: Exchange, digest: str) -> None:
 async def _send(
     exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int
 ) -> web.StreamResponse:  # fmt: skip
-    """Send a file from `offset`, as long as Content-Length says; a reader too slow for a slice is cut off."""
+    """Send a file from `offset`, as long as Content-Length says.
+
+    A reader too slow for a slice is cut off; one that goes away is nothing to speak of.
+    """
     loop = asyncio.get_running_loop()
     await response.prepare(exchange.request)
     transport = exchange.request.transport
@@ -115,9 +118,9 @@ async def _send(
             left -= sent
         await response.write_eof()
     except (TimeoutError, ConnectionError):
+        response.force_close()
         if transport is not None:
             transport.abort()
-        raise
     return response
 
 
