@@ -30,6 +30,8 @@ from holdall.registry.options import MIN_CHUNK, Options
 from holdall.registry.pull import pull
 from holdall.registry.push import push, push_index
 from holdall.registry.query import head, list_tags
+from holdall.registry.server.garbage import Collector
+from holdall.registry.server.shelf import open_local
 from holdall.testing.certificates import Authority
 from holdall.testing.holdall_registry import HoldallRegistry
 from holdall.testing.images import blobs_of, random_image, random_index
@@ -390,6 +392,64 @@ def test_gc_and_fsck_on_a_serving_registry(tmp_path: Path) -> None:
         assert ask(server.host, "POST", path, data)[0] == 201
         assert ask(server.host, "GET", f"/v2/a/blobs/{digest}")[2] == data
         assert server.run("fsck").stdout == "clean\n"
+
+
+def test_collection_beside_pushes_and_pulls_fails_no_request(tmp_path: Path) -> None:
+    """Eight clients push, pull and delete images over shared blobs while collection runs without a pause."""
+    seconds = 60.0 if LONG else 5.0
+    failures: list[str] = []
+    rounds = [0]
+    shared_blobs = [os.urandom(20_000 + number) for number in range(6)]
+
+    def client(number: int, host: str) -> None:
+        source = random.Random(number)
+        connection = http.client.HTTPConnection(host, timeout=60)
+
+        def send(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, str]:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers.get("Location", "")
+
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            layer, repository = source.choice(shared_blobs), f"r{source.randrange(3)}"
+            path = f"/v2/{repository}/blobs"
+            entry = {"mediaType": mediatype.OCI_LAYER, "digest": str(Digest.of(layer)), "size": len(layer)}
+            for data in (layer, b"{}", os.urandom(1_000)):
+                if send("HEAD", f"{path}/{Digest.of(data)}")[0] == 200:
+                    continue
+                place = send("POST", f"{path}/uploads/")[2]
+                status, body, _ = send("PUT", f"{place}?digest={Digest.of(data)}", data)
+                if status != 201:
+                    failures.append(f"PUT of a blob: {status} {body!r}")
+            raw = manifest(Digest.of(b"{}"), 2, layers=[entry], annotations={"n": f"{number} {source.random()}"})
+            where = f"/v2/{repository}/manifests/{Digest.of(raw)}"
+            status, body, _ = send("PUT", where, raw, **{"Content-Type": mediatype.OCI_MANIFEST})
+            if status != 201:
+                failures.append(f"PUT of a manifest: {status} {body!r}")
+            for path_, wanted in ((where, raw), (f"{path}/{Digest.of(layer)}", layer)):
+                status, body, _ = send("GET", path_)
+                if (status, body) != (200, wanted):
+                    failures.append(f"GET {path_}: {status}")
+            if send("DELETE", where)[0] != 202:
+                failures.append("DELETE")
+            rounds[0] += 1
+        connection.close()
+
+    with HoldallRegistry(str(tmp_path), "--workers", "2", "--gc-every", "0s", "--gc-lease", "2s") as server:
+        catalog, blobs = open_local(server.storage)
+        clients = [threading.Thread(target=client, args=(number, server.host)) for number in range(8)]
+        for thread in clients:
+            thread.start()
+        freed = 0
+        while any(thread.is_alive() for thread in clients):
+            collector = Collector(catalog, blobs)
+            freed += sum(one.size for step in collector.steps() for one in step if one.kind == "blob")
+        catalog.close()
+        assert failures == []
+        assert rounds[0] > 20
+        assert server.run("fsck").stdout == "clean\n"
+    assert freed
 
 
 def test_concurrent_pushes_of_one_tag_end_with_one_of_them(shared: HoldallRegistry) -> None:

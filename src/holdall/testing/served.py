@@ -15,6 +15,7 @@ from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.oci.jsonval import dumps
 from holdall.registry.server.app import App
+from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.shelf import Shelf, open_local
@@ -96,7 +97,7 @@ async def served(folder: str, access: Access) -> AsyncIterator[Server]:
     """A server on a free port; storage and logs ("access.log", "audit.log") lie in `folder`."""
     shelf = Shelf(*open_local(f"{folder}/storage"))
     logs = [Journal(f"{folder}/{name}") for name in ("access.log", "audit.log")]
-    app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], max_blob=MAX_BLOB)
+    app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], bounds=Bounds(MAX_BLOB))
     runner = web.ServerRunner(web.Server(app, auto_decompress=False))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

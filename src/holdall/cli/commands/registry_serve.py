@@ -34,6 +34,12 @@ def arguments(parser: Parser) -> None:
         "--drain", help="how long requests may go on after SIGTERM (default 30s)", metavar="DURATION", default="30s"
     )
     parser.value("--gc-every", help="time between collections (default 1h; 0s: none)", metavar="DURATION", default="1h")
+    parser.value(
+        "--gc-lease",
+        help="how long unused blobs are kept for pushes under way (default 1h)",
+        metavar="DURATION",
+        default="1h",
+    )
     parser.value("--gc-untagged", help="age at which manifests without a tag go (default: never)", metavar="DURATION")
 
 
@@ -63,6 +69,7 @@ def main(state: State, options: Namespace) -> int:
         max_blob=parse_size(options.max_blob, "--max-blob"),
         drain=parse_duration(options.drain) / 1e9,
         gc_every=parse_duration(options.gc_every) / 1e9,
+        lease=parse_duration(options.gc_lease) / 1e9,
         untagged=-1.0 if options.gc_untagged is None else parse_duration(options.gc_untagged) / 1e9,
     )
     return serve(chosen, lambda url: state.note(f"serving {options.storage} on {url}"))

@@ -8,7 +8,7 @@ import time
 from aiohttp import ClientPayloadError, web
 
 from holdall.registry.server import blobs, journal, listings, manifests, route, uploads, visitor
-from holdall.registry.server.exchange import MAX_BLOB, VERSION, VERSION_HEADER, Exchange
+from holdall.registry.server.exchange import VERSION, VERSION_HEADER, Exchange
 from holdall.registry.server.hashing import Hashes
 from holdall.registry.server.refusal import Refusal
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from holdall.registry.server.access import Access
+    from holdall.registry.server.exchange import Bounds
     from holdall.registry.server.journal import Journal
     from holdall.registry.server.meters import Meters
     from holdall.registry.server.route import Route
@@ -48,7 +49,7 @@ class App:
     """Answers requests. `draining` makes every answer the last one of its connection."""
 
     def __init__(
-        self, shelf: Shelf, access: Access, meters: Meters, *, log: Journal, audit: Journal, max_blob: int = MAX_BLOB
+        self, shelf: Shelf, access: Access, meters: Meters, *, log: Journal, audit: Journal, bounds: Bounds
     ) -> None:
         self.shelf = shelf
         self.access = access
@@ -58,7 +59,7 @@ class App:
         self.draining = False
         self.busy: set[object] = set()
         self._hashes = Hashes()
-        self._max_blob = max_blob
+        self._bounds = bounds
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever happens."""
@@ -104,7 +105,7 @@ class App:
             self.access.require_login(who)
         elif found.repository:
             self.access.require(who, action_of(found, method), found.repository)
-        exchange = Exchange(request, found, who, self.shelf, self._hashes, self._max_blob)
+        exchange = Exchange(request, found, who, self.shelf, self._hashes, self._bounds)
         seen.exchange = exchange
         return await HANDLERS[found.kind, method](exchange)
 

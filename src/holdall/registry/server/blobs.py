@@ -8,8 +8,9 @@ import time
 from aiohttp import web
 
 from holdall.registry.server import ranges
-from holdall.registry.server.exchange import LEASE_SECONDS, VERSION, VERSION_HEADER
+from holdall.registry.server.exchange import VERSION, VERSION_HEADER
 from holdall.registry.server.refusal import Refusal
+from holdall.registry.server.sending import Sending, can_send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
     from holdall.registry.server.exchange import Exchange
 
-SLICE = 16 << 20
-SLICE_SECONDS = 600.0
 READ = 256 << 10
+READ_SECONDS = 60.0
 IMMUTABLE = "private, max-age=31536000, immutable"
 
 
@@ -88,34 +88,19 @@ def _if_range(exchange: Exchange, digest: str) -> bool:
 
 async def _lease(exchange: Exchange, digest: str) -> None:
     shelf = exchange.shelf
-    await shelf.work(shelf.catalog.lease, exchange.route.repository, digest, time.time() + LEASE_SECONDS)
+    await shelf.work(shelf.catalog.lease, exchange.route.repository, digest, time.time() + exchange.lease)
 
 
-async def _send(
-    exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int
-) -> web.StreamResponse:  # fmt: skip
-    """Send a file from `offset`, as long as Content-Length says.
-
-    A reader too slow for a slice is cut off; one that goes away is nothing to speak of.
-    """
-    loop = asyncio.get_running_loop()
+async def _send(exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int) -> web.StreamResponse:
+    """Send a file from `offset`, as long as Content-Length says; a client that goes away is nothing to speak of."""
     await response.prepare(exchange.request)
     transport = exchange.request.transport
     left = int(response.headers["Content-Length"])
     try:
-        while left:
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError("the client went away")
-            length = min(left, SLICE)
-            async with asyncio.timeout(SLICE_SECONDS):
-                try:
-                    sent = await loop.sendfile(transport, file, offset, length, fallback=False)
-                except (asyncio.SendfileNotAvailableError, NotImplementedError, RuntimeError):
-                    sent = await _copy(response, file, offset, min(length, READ))
-            if not sent:
-                raise ConnectionResetError("the file is shorter than its size")
-            offset += sent
-            left -= sent
+        if transport is not None and left and can_send(transport):
+            await Sending(transport, file.fileno(), offset, left).run()
+        elif left:
+            await _copy(response, file, offset, left)
         await response.write_eof()
     except (TimeoutError, ConnectionError):
         response.force_close()
@@ -124,9 +109,13 @@ async def _send(
     return response
 
 
-async def _copy(response: web.StreamResponse, file: BinaryIO, offset: int, length: int) -> int:
-    """For TLS, which sendfile cannot do."""
+async def _copy(response: web.StreamResponse, file: BinaryIO, offset: int, left: int) -> None:
+    """For TLS, which the kernel cannot write for us."""
     file.seek(offset)
-    data = await asyncio.to_thread(file.read, length)
-    await response.write(data)
-    return len(data)
+    while left:
+        data = await asyncio.to_thread(file.read, min(left, READ))
+        if not data:
+            raise ConnectionResetError("the file is shorter than its size")
+        async with asyncio.timeout(READ_SECONDS):
+            await response.write(data)
+        left -= len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdall.record import record
 from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -19,20 +20,29 @@ VERSION_HEADER = "Docker-Distribution-API-Version"
 VERSION = "registry/2.0"
 
 
+@record
+class Bounds:
+    """The largest blob in bytes, and the seconds a blob that nobody uses yet is safe from collection."""
+
+    max_blob: int = MAX_BLOB
+    lease: float = LEASE_SECONDS
+
+
 class Exchange:
     """A request and its surroundings. `received` counts the bytes of its body."""
 
-    __slots__ = ("hashes", "max_blob", "received", "request", "route", "shelf", "visitor")
+    __slots__ = ("hashes", "lease", "max_blob", "received", "request", "route", "shelf", "visitor")
 
     def __init__(
-        self, request: web.BaseRequest, route: Route, visitor: Visitor, shelf: Shelf, hashes: Hashes, max_blob: int
+        self, request: web.BaseRequest, route: Route, visitor: Visitor, shelf: Shelf, hashes: Hashes, bounds: Bounds
     ) -> None:
         self.request = request
         self.route = route
         self.visitor = visitor
         self.shelf = shelf
         self.hashes = hashes
-        self.max_blob = max_blob
+        self.max_blob = bounds.max_blob
+        self.lease = bounds.lease
         self.received = 0
 
     @property

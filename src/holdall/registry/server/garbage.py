@@ -1,6 +1,6 @@
 """Online garbage collection: many short steps, none of which holds anybody up or loses what a push under way needs.
 
-A blob is safe while a manifest of its repository names it, and for the hour of its lease after it was uploaded,
+A blob is safe while a manifest of its repository names it, and for its lease (an hour) after it was uploaded,
 mounted or found by a HEAD of somebody who may push. A repository's manifests stay until they are deleted; those
 without a tag may be given an age to go at. See `storage` for the order that makes this safe.
 """

@@ -8,7 +8,7 @@ import os
 from holdall.errors import InvalidOption
 from holdall.record import record
 from holdall.registry.server.access import Access
-from holdall.registry.server.exchange import MAX_BLOB
+from holdall.registry.server.exchange import LEASE_SECONDS, MAX_BLOB
 
 MAX_WORKERS = 64
 DEFAULT_WORKERS = 4
@@ -33,6 +33,7 @@ class ServeOptions:
     drain: float = 30.0
     gc_every: float = 3_600.0
     untagged: float = -1.0
+    lease: float = LEASE_SECONDS
 
     def access(self) -> Access:
         """The gate, with its files read. Raises OSError, InvalidInput, Unsupported."""

@@ -12,7 +12,6 @@ from aiohttp import web
 
 from holdall.oci.digest import ALGORITHMS, Digest
 from holdall.registry.server import receiving
-from holdall.registry.server.exchange import LEASE_SECONDS
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.route import parse_digest
 from holdall.registry.server.storage import Session
@@ -108,7 +107,7 @@ async def _mount(exchange: Exchange, digest: Digest) -> bool:
     catalog = exchange.shelf.catalog
     source = exchange.query("from")
     sources = [source] if source else await exchange.shelf.read(catalog.holders, str(digest), MAX_HOLDERS)
-    until = time.time() + LEASE_SECONDS
+    until = time.time() + exchange.lease
     for name in sources:
         if exchange.visitor.may("pull", name) and await exchange.shelf.work(
             catalog.mount, name, exchange.route.repository, str(digest), until
@@ -197,7 +196,7 @@ def _keep(exchange: Exchange, upload: str, writing: Writing, rolling: Rolling, d
         shelf.catalog.end(upload)
         raise Refusal("DIGEST_INVALID", "the blob has another digest", detail={"digest": str(rolling.digest)})
     writing.sync()
-    until = time.time() + LEASE_SECONDS
+    until = time.time() + exchange.lease
     shelf.catalog.place(
         exchange.route.repository, str(digest), writing.offset, until, lambda: writing.keep(digest)
     )  # fmt: skip

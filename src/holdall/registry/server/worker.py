@@ -9,6 +9,7 @@ import time
 from aiohttp import web
 
 from holdall.registry.server.app import App
+from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
 from holdall.registry.server.passwords import fingerprint
 from holdall.registry.server.shelf import Shelf, open_local
@@ -48,7 +49,9 @@ class Worker:
         options = self._options
         shelf = Shelf(*open_local(options.storage))
         log, audit = Journal(options.access_log), Journal(options.audit_log)
-        app = App(shelf, options.access(), self._meters, log=log, audit=audit, max_blob=options.max_blob)
+        app = App(
+            shelf, options.access(), self._meters, log=log, audit=audit, bounds=Bounds(options.max_blob, options.lease)
+        )
         server = web.Server(app, auto_decompress=False, keepalive_timeout=SILENT_SECONDS, max_line_size=MAX_LINE)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
