@@ -394,6 +394,35 @@ def test_gc_and_fsck_on_a_serving_registry(tmp_path: Path) -> None:
         assert server.run("fsck").stdout == "clean\n"
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    tool("mount", "-t", "tmpfs", "-o", "size=24m", "holdall-test", str(disk))
+    small, large = os.urandom(4 << 20), os.urandom(40 << 20)
+    try:
+        with HoldallRegistry(str(disk), "--workers", "1") as server:
+            path = f"/v2/a/blobs/uploads/?digest={Digest.of(small)}"
+            assert ask(server.host, "POST", path, small)[0] == 201
+            place = ask(server.host, "POST", "/v2/a/blobs/uploads/")[1]["location"]
+            status, _, body = ask(server.host, "PATCH", place, large)
+            assert (status, b"full" in body) == (507, True)
+            for number in range(40):
+                raw = manifest(Digest.of(small), len(small), annotations={"x": "y" * 1_000_000, "n": str(number)})
+                kind = {"Content-Type": mediatype.OCI_MANIFEST}
+                status = ask(server.host, "PUT", f"/v2/a/manifests/t{number}", raw, kind)[0]
+                if status != 201:
+                    break
+            assert status == 507
+            assert ask(server.host, "DELETE", place)[0] == 204
+            assert ask(server.host, "PUT", "/v2/a/manifests/after", raw, kind)[0] == 201
+            assert ask(server.host, "GET", f"/v2/a/blobs/{Digest.of(small)}")[2] == small
+            assert server.run("fsck").stdout == "clean\n"
+    finally:
+        tool("umount", str(disk))
+
+
 def test_collection_beside_pushes_and_pulls_fails_no_request(tmp_path: Path) -> None:
     """Eight clients push, pull and delete images over shared blobs while collection runs without a pause."""
     seconds = 60.0 if LONG else 5.0

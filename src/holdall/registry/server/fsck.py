@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.storage import Blobs, Catalog
 
 BATCH = 200
+MANIFESTS = 8  # each may have 4 MiB
 READ = 1 << 20
 FRESH_SECONDS = 3_600.0
 
@@ -85,7 +86,7 @@ class Check:
 
     def _manifests(self) -> Iterator[Problem]:
         after = 0
-        while found := self._catalog.every_manifest(after, BATCH):
+        while found := self._catalog.every_manifest(after, MANIFESTS):
             after = found[-1][0]
             for _, repository, digest, raw in found:
                 yield from self._manifest(repository, digest, raw)

@@ -39,8 +39,13 @@ class Shelf:
         return await self.work(function, *args, **kwargs)
 
     async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what may wait, in a thread. Once begun it is carried through, also when the caller is cancelled."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        """Run what may wait, in a thread; a caller that is cancelled waits for its end (it may hold descriptors)."""
+        future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
 
     def close(self) -> None:
         """Wait for the threads and close the storage."""

@@ -6,6 +6,8 @@ each commit, `quick` does not (what it wrote may be lost with the machine's powe
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -130,7 +132,9 @@ class SqliteRows:
             try:
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException as err:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                if isinstance(err, sqlite3.OperationalError) and err.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path) from err
                 raise

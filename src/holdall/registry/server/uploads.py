@@ -183,8 +183,7 @@ def _limit(exchange: Exchange, upload: str, writing: Writing, *, whole: bool) ->
 
 async def _finish(exchange: Exchange, upload: str, writing: Writing, digest: Digest) -> web.StreamResponse:
     rolling = exchange.hashes.take(upload, digest.algorithm, writing.offset)
-    # a worker that is told to stop must not leave between the answer and the disk
-    await asyncio.shield(exchange.shelf.work(_keep, exchange, upload, writing, rolling, digest))
+    await exchange.shelf.work(_keep, exchange, upload, writing, rolling, digest)
     return _created(exchange, str(digest))
 
 
