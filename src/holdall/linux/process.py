@@ -8,7 +8,6 @@ import os
 from holdall.linux.libc import check, libc, syscall
 
 SYS_CLOSE_RANGE = 436
-SYS_PERSONALITY = {"x86_64": 135, "aarch64": 92}
 UINT_MAX = 0xFFFFFFFF
 CLOSE_RANGE_CLOEXEC = 4
 

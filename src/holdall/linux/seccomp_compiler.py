@@ -27,7 +27,6 @@ MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 X32_BIT = 0x40000000
 SKIPPED = 0xFFFFFFFF  # a tracer sets -1 to skip a call
 ARM_PRIVATE = 0x0F0000  # ARM's own calls, far above the common ones
-TOP = 1 << 32
 
 # struct seccomp_data
 OFFSET_NUMBER, OFFSET_ARCH, OFFSET_ARGUMENTS = 0, 4, 16

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOT_EXECUTABLE = (errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.EISDIR, errno.ETXTBSY, errno.EINVAL, errno.E2BIG)
-_SILENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
 def environment(entries: tuple[str, ...], home: str, *, terminal: bool) -> dict[str, str]:

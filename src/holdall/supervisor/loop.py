@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
-HANGUP = select.EPOLLHUP | select.EPOLLERR
 MAX_EVENTS = 64
 
 
