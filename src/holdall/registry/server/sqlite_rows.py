@@ -1,12 +1,14 @@
 """The SQLite file of a local registry: schema, connections, transactions. WAL, so readers wait for nobody.
 
 A thread reads through a connection of its own. Writers share two, one after the other: `durable` waits for the disk at
-each commit, `quick` does not (what it wrote may be lost with the machine's power, never with the process).
+each commit, `quick` does not (what it wrote may be lost with the machine's power, never with the process). Writers of
+several processes queue at a lock file: SQLite itself would have them sleep up to 100 ms between two looks.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import threading
@@ -77,6 +79,7 @@ class SqliteRows:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[sqlite3.Connection] = []
+        self._turn = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._durable = self._connect("FULL")
         self._quick = self._connect("NORMAL")
         try:
@@ -89,6 +92,9 @@ class SqliteRows:
         with self._lock:
             while self._open:
                 self._open.pop().close()
+            if self._turn >= 0:
+                os.close(self._turn)
+                self._turn = -1
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         try:
@@ -128,8 +134,9 @@ class SqliteRows:
     def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         db = self._durable if durable else self._quick
         with self._lock:
-            db.execute("BEGIN IMMEDIATE")
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
             try:
+                db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
             except BaseException as err:
@@ -138,3 +145,5 @@ class SqliteRows:
                 if isinstance(err, sqlite3.OperationalError) and err.sqlite_errorcode == sqlite3.SQLITE_FULL:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path) from err
                 raise
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
