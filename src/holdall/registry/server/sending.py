@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
-PIECE = 4 << 20
+PIECE = 512 << 10
+"""At most this much in one call: larger pieces leave the cache before a reader on this machine takes them."""
 LOOK_SECONDS = 30.0
 MIN_PIECE = 32 << 10
 """Bytes that a reader has to take between two looks."""
