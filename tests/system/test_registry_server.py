@@ -33,7 +33,7 @@ from holdall.registry.query import head, list_tags
 from holdall.registry.server.garbage import Collector
 from holdall.registry.server.shelf import open_local
 from holdall.testing.certificates import Authority
-from holdall.testing.holdall_registry import HoldallRegistry
+from holdall.testing.holdall_registry import HoldallRegistry, runs
 from holdall.testing.images import blobs_of, random_image, random_index
 from holdall.testing.served import manifest
 
@@ -294,16 +294,9 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
         assert len(children) == 3
         os.kill(server.pid, signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while any(_alive(child) for child in children):
+        while any(runs(child) for child in children):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 # kills

@@ -57,8 +57,12 @@ class HoldallRegistry:
         """End all its processes at once, as a power cut would."""
         process, self._process = self._process, None
         if process is not None:
+            with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+                children = file.read().split()
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            while any(runs(child) for child in children):
+                time.sleep(0.01)
 
     def stop(self) -> int:
         """Ask it to end, wait, and return its exit code."""
@@ -81,3 +85,12 @@ class HoldallRegistry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+def runs(pid: str) -> bool:
+    """Whether a process is there and not dead already."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
