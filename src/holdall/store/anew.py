@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from holdall.store.database import Database
     from holdall.store.holds import HeldContent
     from holdall.store.images import ImageStore
+    from holdall.store.recipes import Recipe
 
 READ = 1 << 20
 GZIP_LEVEL = 2
+TRIES = 4
 
 
 def unavailable(image: Image, content: ContentStore) -> tuple[Digest, ...]:
@@ -119,6 +121,24 @@ def _compress(layer: Layer, content: ContentStore, database: Database) -> Layer:
         if usable and descriptor.digest != layer.descriptor.digest and can_remake(content, descriptor):
             return replace(layer, descriptor=descriptor)
     recipe = recipes.own("gzip", GZIP_LEVEL)
+    digest, size = _agreed(recipe, layer, content)
+    descriptor = Descriptor(mediatype.layer_type("gzip", docker=docker), digest, size)
+    compressed.note(database, descriptor, layer.diff_id, recipe)
+    return replace(layer, descriptor=descriptor)
+
+
+def _agreed(recipe: Recipe, layer: Layer, content: ContentStore) -> tuple[Digest, int]:
+    """Digest and size of what the recipe makes, once two runs agree: the bytes are to be made a third time."""
+    before = None
+    for _ in range(TRIES):
+        found = _measured(recipe, layer, content)
+        if found == before:
+            break
+        before = found
+    return found
+
+
+def _measured(recipe: Recipe, layer: Layer, content: ContentStore) -> tuple[Digest, int]:
     encoder, hasher, size = recipe.encoder(), Digest("sha256", "").hasher(), 0
     try:
         stream = open(content.path(layer.diff_id), "rb", buffering=0)
@@ -135,9 +155,7 @@ def _compress(layer: Layer, content: ContentStore, database: Database) -> Layer:
             out = encoder.flush() if ended else encoder.compress(data)
             hasher.update(out)
             size += len(out)
-    descriptor = Descriptor(mediatype.layer_type("gzip", docker=docker), Digest.from_hasher(hasher), size)
-    compressed.note(database, descriptor, layer.diff_id, recipe)
-    return replace(layer, descriptor=descriptor)
+    return Digest.from_hasher(hasher), size
 
 
 def _changed(image: Image, layers: list[Layer]) -> Image:
