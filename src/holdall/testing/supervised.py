@@ -195,18 +195,22 @@ def alive(pid: int) -> bool:
 
 
 def titled(title: str) -> list[int]:
-    """PIDs of processes whose command line is exactly `title`."""
-    found = []
+    """PIDs of processes whose command line is exactly `title`, without children of such.
+
+    A child bears its parent's title until it executes a container's program: whoever kills by title must not kill that.
+    """
+    parents: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/cmdline", "rb") as file:
                     line = file.read().rstrip(b"\0").decode()
+                if line == title:
+                    with open(f"/proc/{name}/stat", "rb") as file:
+                        parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             except OSError:
                 continue
-            if line == title:
-                found.append(int(name))
-    return found
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def eventually(condition: Any, seconds: float = SECONDS) -> None:
