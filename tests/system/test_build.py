@@ -185,3 +185,11 @@ def test_the_cache_can_be_listed_and_emptied(store: CommandStore, context: Path)
     assert shown(store, image, "true") == ""
     store.run("rmi", "-f", image)
     assert "no damage" in store.run("system", "fsck", "-q")
+
+
+def test_files_of_two_stages_that_look_alike_are_told_apart(store: CommandStore, context: Path) -> None:
+    text = "FROM bb AS made\nRUN echo {} > /file\nFROM bb\nCOPY --from=made /file /copy\n"
+    found = [
+        shown(store, built(store, write(context, text.format(word))), "cat", "/copy") for word in ("aaa", "bbb", "ccc")
+    ]
+    assert found == ["aaa", "bbb", "ccc"]

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 
+from holdall.store.build_cache import digest_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +44,8 @@ def contents(pieces: Iterable[Piece], tree: Tree | None, digests: Digests) -> st
             assert tree is not None
             fd = tree.open(piece.item)
             try:
-                content = digests.of(fd)
+                # only the context's: mounts of stages have device and inode numbers that others had before them
+                content = digests.of(fd) if tree.own else digest_of(fd)
             finally:
                 os.close(fd)
         else:

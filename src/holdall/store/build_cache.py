@@ -77,6 +77,14 @@ class BuildCache:
         return {diff_id for (diff_id,) in gone}
 
 
+def digest_of(fd: int) -> str:
+    """sha256, in hex, of what is behind a descriptor's position."""
+    hasher = hashlib.sha256()
+    while data := os.read(fd, CHUNK):
+        hasher.update(data)
+    return hasher.hexdigest()
+
+
 class FileDigests:
     """Contents of files of the build context, remembered by device, inode, size and both times."""
 
@@ -93,14 +101,11 @@ class FileDigests:
             stamp,
         )
         if rows:
-            digest: str = rows[0][0]
-            return digest
-        hasher = hashlib.sha256()
-        while data := os.read(fd, CHUNK):
-            hasher.update(data)
+            return str(rows[0][0])
+        digest = digest_of(fd)
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
-            self._new.append((*stamp, hasher.hexdigest()))
-        return hasher.hexdigest()
+            self._new.append((*stamp, digest))
+        return digest
 
     def save(self) -> None:
         """Write what was learnt, in one transaction."""
