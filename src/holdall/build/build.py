@@ -7,7 +7,7 @@ Text → `dockerfile.stages.read` → `walking.Walker.step` per instruction → 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from holdall.build import lookup
 from holdall.build.copying import Request, plan, write
@@ -32,7 +32,7 @@ from holdall.store.layer_maker import LayerMaker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     from holdall.build.copying import Piece
@@ -77,7 +77,6 @@ class Build:
         self.digests = FileDigests(store.database)
         self.epoch = options.epoch if options.epoch is not None else 0
         self.created = timestamp.render(self.epoch * 1_000_000_000)
-        self.steps = 0
         name, text = self._text()
         self.dockerfile = stages.read(text, name)
         self._platform = Platform.parse(options.platform) if options.platform else host()
@@ -109,7 +108,7 @@ class Build:
     # what to build
 
     def solve(self) -> Image:
-        """Build the target; the image, its blobs in the held store. Raises DockerfileError, BuildFailed, …"""
+        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, …"""
         target = self.dockerfile.target(self.options.target)
         known = arguments.predefined(host(), self._platform, target.name, self.options.build_args)
         values = arguments.global_arguments(self.dockerfile, known, self.options.build_args)
@@ -177,7 +176,6 @@ class Build:
 
     def cached(self, key: str, instruction: Instruction) -> LayerRef | None:
         """The layer of a step that was made before. Tells of it, or that the step begins."""
-        self.steps += 1
         found = None if self.options.no_cache else self.cache.find(key)
         if found is None:
             self.tell(instruction, "building")
@@ -206,18 +204,17 @@ class Build:
         with LayerMaker(self.store.snapshots, self.hold) as maker:
             fill(maker)
             made = maker.commit()
-        self.cache.keep(key, made.descriptor, made.diff_id, " ".join(instruction.text.split()), maker.size)
+        self.cache.keep(key, made.descriptor, made.diff_id, instruction.line, maker.size)
         self.tell(instruction, "done")
         return LayerRef(made.descriptor, made.diff_id)
 
     def tell(self, instruction: Instruction, action: str) -> None:
         """A progress event."""
-        self.reporter(Event(" ".join(instruction.text.split()), action, done=action in ("cached", "done")))
+        self.reporter(Event(instruction.line, action, done=action in ("cached", "done")))
 
-    @contextmanager
-    def below(self, state: State) -> Iterator[int | None]:
-        """The files a step stands on, as a descriptor; None for no layers."""
-        yield self._view(state.diff_ids) if state.layers else None
+    def below(self, state: State) -> int | None:
+        """The files a step stands on, as a descriptor of ours; None for no layers."""
+        return self._view(state.diff_ids) if state.layers else None
 
     def _view(self, diff_ids: tuple[str, ...]) -> int:
         found = self._views.get(diff_ids)
@@ -227,14 +224,13 @@ class Build:
             self._stack.callback(os.close, found)
         return found
 
-    @contextmanager
-    def context_files(self) -> Iterator[Tree | None]:
+    def context_files(self) -> Tree | None:
         """The build context behind its ignore rules."""
         if self._context is None and self.options.context:
             fd = os.open(self.options.context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._stack.callback(os.close, fd)
             self._context = Tree(fd, self._rules(fd), own=True)
-        yield self._context
+        return self._context
 
     def _rules(self, fd: int) -> ignore.IgnoreRules | None:
         candidates = [os.path.abspath(self._name) + ".dockerignore"] if self.options.text is None else []
@@ -245,15 +241,14 @@ class Build:
         data = lookup.read(fd, ".dockerignore", ignore.MAX_SIZE)
         return ignore.IgnoreRules(ignore.read(data)) if data else None
 
-    @contextmanager
-    def files_of(self, stage: Stage, word: str, instruction: Instruction) -> Iterator[Tree | None]:
+    def files_of(self, stage: Stage, word: str, instruction: Instruction) -> Tree:
         """The files of a stage or an image that --from names."""
         need = dependencies.source(self.dockerfile, stage, word, instruction.location)
         if need.stage is not None:
             diff_ids = self._states[need.stage.index].diff_ids
         else:
             diff_ids = tuple([str(layer.diff_id) for layer in self._image(word, self.options.platform, stage).layers])
-        yield Tree(self._view(diff_ids)) if diff_ids else Tree(self._empty())
+        return Tree(self._view(diff_ids) if diff_ids else self._empty())
 
     def _empty(self) -> int:
         import tempfile
@@ -267,16 +262,15 @@ class Build:
 
     def _bound_folder(self, mount: Mount) -> str:
         """The folder or file of the build context that a bind mount shows; the ignore file has no say in it."""
-        with self.context_files() as tree:
-            if tree is None:
-                raise DockerfileError("a bind mount needs a build context")
-            found = lookup.find(tree.root, mount.source)
-            if found.status is None:
-                raise DockerfileError(f'"{mount.source}" is not there', hint="paths are relative to the build context")
-            return os.path.join(os.path.realpath(self.options.context), found.path)
+        tree = self.context_files()
+        if tree is None:
+            raise DockerfileError("a bind mount needs a build context")
+        found = lookup.find(tree.root, mount.source)
+        if found.status is None:
+            raise DockerfileError(f'"{mount.source}" is not there', hint="paths are relative to the build context")
+        return os.path.join(os.path.realpath(self.options.context), found.path)
 
     def bound(self, mount: Mount) -> str:
         """What a bind mount shows, for the key: the contents of the context below its source."""
-        with self.context_files() as tree:
-            pieces = plan(Request((mount.source or ".",), "/bound/"), tree, None)
-            return contents(pieces, tree, self.digests)
+        tree = self.context_files()
+        return contents(plan(Request((mount.source or ".",), "/bound/"), tree, None), tree, self.digests)

@@ -8,7 +8,7 @@ import stat
 from holdall.build import copying, keys, lookup, owners, settings
 from holdall.build.state import LayerRef, State
 from holdall.dockerfile import heredoc
-from holdall.dockerfile.instructions import Add, Arg, Copy, Env, FileTransfer, Run, Workdir
+from holdall.dockerfile.instructions import Add, Arg, Copy, FileTransfer, Run, Workdir
 from holdall.dockerfile.location import at
 from holdall.errors import DockerfileError, StepFailed
 from holdall.layer.entry import Entry, Kind
@@ -18,7 +18,6 @@ from holdall.record import record, replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from holdall.build.build import Build
     from holdall.build.copying import Piece
@@ -72,7 +71,7 @@ class Walker:
         try:
             done, scope = state.scope.step(instruction, self.given)
             state = replace(state, scope=scope)
-            return self._apply(state, done.instruction, instruction)
+            return self._apply(state, done.instruction)
         except DockerfileError as err:
             raise (err if err.start else at(source, instruction.location, err)) from err
         except StepFailed as err:
@@ -81,7 +80,7 @@ class Walker:
                 excerpt=source.excerpt(instruction.location),
             ) from err  # fmt: skip
 
-    def _apply(self, state: State, instruction: Instruction, written: Instruction) -> State:
+    def _apply(self, state: State, instruction: Instruction) -> State:
         if isinstance(instruction, Run):
             return self._run(state, instruction)
         if isinstance(instruction, FileTransfer):
@@ -91,16 +90,14 @@ class Walker:
         changed = settings.apply(state, instruction)
         if changed is None:
             raise DockerfileError(f"{instruction.name} is not supported")
-        if isinstance(instruction, Env):
-            self.build.tell(written, "done")
-        return self._noted(changed, instruction, empty=True) if not isinstance(instruction, Arg) else changed
+        return changed if isinstance(instruction, Arg) else self._noted(changed, instruction)
 
-    def _noted(self, state: State, instruction: Instruction, *, empty: bool) -> State:
-        history = History(self.build.created, _said(instruction), state.author, "holdall build", empty)
+    def _noted(self, state: State, instruction: Instruction) -> State:
+        history = History(self.build.created, instruction.line, state.author, "holdall build", empty_layer=True)
         return replace(state, history=(*state.history, history))
 
     def _layered(self, state: State, instruction: Instruction, layer: LayerRef) -> State:
-        history = History(self.build.created, _said(instruction), state.author, "holdall build")
+        history = History(self.build.created, instruction.line, state.author, "holdall build")
         return state.with_layer(layer, history)
 
     # RUN
@@ -115,7 +112,7 @@ class Walker:
             user=state.config.user,
             network="none" if instruction.network == "none" else "host" if instruction.network == "host" else "",
             mounts=instruction.mounts or (),
-            what=_said(instruction),
+            what=instruction.line,
             script=script,
         )
         facts = [
@@ -123,9 +120,7 @@ class Walker:
             [_facts_of(self, mount) for mount in step.mounts],
         ]  # fmt: skip
         key = keys.key("run", state.diff_ids, facts)
-        layer = self.build.cached(key, instruction)
-        if layer is None:
-            layer = self.build.run(state, step, key, instruction)
+        layer = self.build.cached(key, instruction) or self.build.run(state, step, key, instruction)
         return self._layered(state, instruction, layer)
 
     def _argv(self, state: State, instruction: Run) -> tuple[tuple[str, ...], str]:
@@ -147,17 +142,18 @@ class Walker:
 
     def _transfer(self, state: State, instruction: FileTransfer) -> State:
         _check_transfer(instruction)
-        with self._source(instruction) as tree, self.build.below(state) as lower:
-            request = self._request(state, instruction, lower)
-            pieces = copying.plan(request, tree, lower)
-            facts = keys.contents(pieces, tree, self.build.digests)
-            key = keys.key("copy", state.diff_ids, facts)
-            layer = self.build.cached(key, instruction)
-            if layer is None:
-                layer = self.build.write(pieces, tree, key, instruction)
+        tree, lower = self._source(instruction), self.build.below(state)
+        return self._copied(
+            state, instruction, copying.plan(self._request(state, instruction, lower), tree, lower), tree
+        )
+
+    def _copied(self, state: State, instruction: Instruction, pieces: tuple[Piece, ...], tree: Tree | None) -> State:
+        """One layer more, of these files: from the cache or written."""
+        key = keys.key("copy", state.diff_ids, keys.contents(pieces, tree, self.build.digests))
+        layer = self.build.cached(key, instruction) or self.build.write(pieces, tree, key, instruction)
         return self._layered(state, instruction, layer)
 
-    def _source(self, instruction: FileTransfer) -> AbstractContextManager[Tree | None]:
+    def _source(self, instruction: FileTransfer) -> Tree | None:
         word = instruction.source if isinstance(instruction, Copy) else ""
         return self.build.files_of(self.stage, word, instruction) if word else self.build.context_files()
 
@@ -182,13 +178,8 @@ class Walker:
     def _workdir(self, state: State, instruction: Workdir) -> State:
         path = settings.workdir(state, instruction.path)
         state = replace(state, config=replace(state.config, working_dir=path))
-        with self.build.below(state) as lower:
-            pieces = self._folders(state, path, lower)
-            if not pieces:
-                return self._noted(state, instruction, empty=True)
-            key = keys.key("copy", state.diff_ids, keys.contents(pieces, None, self.build.digests))
-            layer = self.build.cached(key, instruction) or self.build.write(pieces, None, key, instruction)
-        return self._layered(state, instruction, layer)
+        pieces = self._folders(state, path, self.build.below(state))
+        return self._copied(state, instruction, pieces, None) if pieces else self._noted(state, instruction)
 
     def _folders(self, state: State, path: str, lower: int | None) -> tuple[Piece, ...]:
         """The missing folders of a path, with those above them as they are; nothing when it is there."""
@@ -264,8 +255,3 @@ def _facts_of(walker: Walker, mount: Mount) -> object:
     if mount.type != "bind":
         return [mount.type, mount.target, mount.id, mount.readonly]
     return [mount.type, mount.target, mount.readonly, walker.build.bound(mount)]
-
-
-def _said(instruction: Instruction) -> str:
-    """The instruction for history, in one line."""
-    return " ".join(instruction.text.split())

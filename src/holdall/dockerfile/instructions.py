@@ -23,6 +23,11 @@ class Instruction:
         """The keyword in capitals."""
         return self.keyword.upper()
 
+    @property
+    def line(self) -> str:
+        """The text in one line."""
+        return " ".join(self.text.split())
+
 
 @record
 class ArgDefinition:
