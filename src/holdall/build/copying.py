@@ -15,6 +15,7 @@ from holdall.build import lookup
 from holdall.dockerfile.ignore import IgnoreRules
 from holdall.errors import DockerfileError
 from holdall.layer.entry import Entry, Kind
+from holdall.layer.fromfs import KINDS, entry_of
 from holdall.layer.writer import TarWriter
 from holdall.record import record
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
-_KINDS = {
-    stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK, stat.S_IFCHR: Kind.CHAR,
-    stat.S_IFBLK: Kind.BLOCK, stat.S_IFIFO: Kind.FIFO,
-}  # fmt: skip
 
 
 @record
@@ -116,7 +113,7 @@ class _Plan:
 
     def _piece(self, item: Item, target: str) -> Piece:
         status = item.status
-        kind = _KINDS[stat.S_IFMT(status.st_mode)]
+        kind = KINDS[stat.S_IFMT(status.st_mode)]
         mode = stat.S_IMODE(status.st_mode)
         size = status.st_size if kind is Kind.FILE else 0
         assert self.tree is not None
@@ -152,22 +149,18 @@ class _Plan:
     def _way(self, folder: str) -> None:
         """Entries for the folders above a target: as they are below, or new."""
         while folder and folder not in self.pieces:
-            there = self._found("/" + folder)
-            if there.is_folder and there.status is not None:
-                status = there.status
-                entry = Entry(
-                    os.fsencode(folder), Kind.DIRECTORY, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid,
-                    mtime_ns=status.st_mtime_ns,
-                )  # fmt: skip
-            elif there.status is not None:
-                raise DockerfileError(f'"/{folder}" is there and no folder')
-            else:
-                uid, gid = self.request.owner or (0, 0)
-                entry = Entry(
-                    os.fsencode(folder), Kind.DIRECTORY, FOLDER_MODE, uid, gid, mtime_ns=self.request.epoch * NS
-                )
+            entry = folder_entry(folder, self._found("/" + folder), self.request.owner or (0, 0), self.request.epoch)
             self.pieces[folder] = Piece(entry)
             folder = posixpath.dirname(folder)
+
+
+def folder_entry(path: str, there: lookup.Found, owner: tuple[int, int], epoch: int) -> Entry:
+    """A folder on the way: as it is below, or new with this owner and time (seconds). Raises DockerfileError."""
+    if there.status is None:
+        return Entry(os.fsencode(path), Kind.DIRECTORY, FOLDER_MODE, *owner, mtime_ns=epoch * NS)
+    if not there.is_folder:
+        raise DockerfileError(f'"/{path}" is there and no folder')
+    return entry_of(os.fsencode(path), Kind.DIRECTORY, there.status)
 
 
 def _pivoted(word: str) -> tuple[str, str]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
-import stat
-
 from holdall.build import copying, keys, lookup, owners, settings
 from holdall.build.state import LayerRef, State
 from holdall.dockerfile import heredoc
 from holdall.dockerfile.instructions import Add, Arg, Copy, FileTransfer, Run, Workdir
 from holdall.dockerfile.location import at
 from holdall.errors import DockerfileError, StepFailed
-from holdall.layer.entry import Entry, Kind
 from holdall.oci.history import History
 from holdall.record import record, replace
 
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
     from holdall.dockerfile.scope import Settings
     from holdall.dockerfile.stages import Stage
 
-NS = 1_000_000_000
 SCRIPT = "/dev/pipes/script"
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 
@@ -185,25 +180,12 @@ class Walker:
         """The missing folders of a path, with those above them as they are; nothing when it is there."""
         parts = path.strip("/").split("/")
         paths = ["/".join(parts[: count + 1]) for count in range(len(parts))] if parts != [""] else []
-        found: dict[str, Piece] = {}
-        missing = False
-        for one in paths:
-            there = lookup.find(lower, one) if lower is not None else lookup.Found(one, None)
-            if there.is_folder and there.status is not None:
-                status = there.status
-                entry = Entry(
-                    there.path.encode(), Kind.DIRECTORY, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid,
-                    mtime_ns=status.st_mtime_ns,
-                )  # fmt: skip
-            elif there.status is not None:
-                raise DockerfileError(f'"/{one}" is there and no folder')
-            else:
-                missing = True
-                uid, gid = owners.owner(lower, state.config.user) if state.config.user else (0, 0)
-                place = posixpath.normpath(there.path)
-                entry = Entry(place.encode(), Kind.DIRECTORY, 0o755, uid, gid, mtime_ns=self.build.epoch * NS)
-            found[entry.name.decode()] = copying.Piece(entry)
-        return tuple(found[name] for name in sorted(found)) if missing else ()
+        places = [lookup.find(lower, one) if lower is not None else lookup.Found(one, None) for one in paths]
+        if all(there.is_folder for there in places):
+            return ()
+        owner = owners.owner(lower, state.config.user) if state.config.user else (0, 0)
+        found = {there.path: copying.folder_entry(there.path, there, owner, self.build.epoch) for there in places}
+        return tuple([copying.Piece(found[path]) for path in sorted(found)])
 
 
 def _check_run(instruction: Run) -> None:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.layer.hashing import Writable
 
-_KINDS = {
+KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,
     stat.S_IFLNK: Kind.SYMLINK,
@@ -41,7 +41,7 @@ class Recorder:
 
     def add(self, path: bytes, fd: int, name: bytes, status: os.stat_result, *, empty: bool = False) -> None:
         """Add the entry `name` of the directory `fd` as `path`. `empty` leaves its content and attributes out."""
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        kind = KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
             return
         if kind is not Kind.DIRECTORY and status.st_nlink > 1 and not empty:
