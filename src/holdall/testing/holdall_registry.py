@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -53,16 +54,25 @@ class HoldallRegistry:
         with open(self.log, errors="replace") as log:
             return log.read()
 
+    def children(self) -> list[int]:
+        """A pidfd of each of its children, the caller's to close.
+
+        One becomes readable when the last thread has ended; /proc says "zombie" while other threads still hold files.
+        """
+        with open(f"/proc/{self.pid}/task/{self.pid}/children") as file:
+            return [os.pidfd_open(int(child)) for child in file.read().split()]
+
     def kill(self) -> None:
         """End all its processes at once, as a power cut would."""
+        if self._process is None:
+            return
+        children = self.children()
         process, self._process = self._process, None
-        if process is not None:
-            with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-                children = file.read().split()
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            while any(runs(child) for child in children):
-                time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for child in children:
+            select.select([child], [], [])
+            os.close(child)
 
     def stop(self) -> int:
         """Ask it to end, wait, and return its exit code."""
@@ -85,12 +95,3 @@ class HoldallRegistry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-
-
-def runs(pid: str) -> bool:
-    """Whether a process is there and not dead already."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
