@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import time
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdall.build.progress import BuildEvent, Step
     from holdall.cli.state import State
-    from holdall.events import Event
 
 WIDTH = 100
 
 
 class Report:
-    """A Reporter."""
+    """A BuildReporter."""
 
     def __init__(self, state: State, *, quiet: bool) -> None:
         self._state = state
         self._quiet = quiet
-        self._count = 0
-        self._begun = 0.0
-        self._rest = ""
+        self._begun: dict[int, float] = {}
+        self._rest: dict[int, bytes] = {}
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: BuildEvent) -> None:
         """Tell of one event."""
         if self._quiet:
             return
+        step = event.step
         if event.action == "output":
-            self._output(event.message)
-            return
-        self._flush()
-        shown = event.subject if len(event.subject) <= WIDTH else event.subject[: WIDTH - 1] + "…"
-        if event.action == "building":
-            self._count += 1
-            self._begun = time.monotonic()
-            self._state.note(f"#{self._count} {shown}")
+            self._output(step, event.data)
+        elif event.action == "started":
+            self._begun[step.id] = event.time
+            self._state.note(f"#{step.id} {_title(step)}")
         elif event.action == "cached":
-            self._count += 1
-            self._state.note(f"#{self._count} CACHED {shown}")
-        elif event.action == "done" and self._begun:
-            self._state.note(f"#{self._count} done in {time.monotonic() - self._begun:.1f} s")
-            self._begun = 0.0
+            self._state.note(f"#{step.id} CACHED {_title(step)}")
+        elif step.id in self._begun:
+            self._flush(step)
+            word = "done in" if event.action == "done" else "failed after"
+            self._state.note(f"#{step.id} {word} {event.time - self._begun.pop(step.id):.1f} s")
 
-    def _output(self, text: str) -> None:
-        lines = (self._rest + text).split("\n")
-        self._rest = lines.pop()
+    def _output(self, step: Step, data: bytes) -> None:
+        *lines, rest = (self._rest.get(step.id, b"") + data).split(b"\n")
+        self._rest[step.id] = rest
         for line in lines:
-            self._state.note(f"#{self._count} | {line}")
+            self._state.note(f"#{step.id} | {line.decode(errors='replace')}")
 
-    def _flush(self) -> None:
-        if self._rest:
-            self._state.note(f"#{self._count} | {self._rest}")
-            self._rest = ""
+    def _flush(self, step: Step) -> None:
+        rest = self._rest.pop(step.id, b"")
+        if rest:
+            self._state.note(f"#{step.id} | {rest.decode(errors='replace')}")
+
+
+def _title(step: Step) -> str:
+    shown = step.line if len(step.line) <= WIDTH else step.line[: WIDTH - 1] + "…"
+    return f"[{step.stage} {step.number}/{step.total}] {shown}"

@@ -59,7 +59,7 @@ def main(state: State, options: Namespace) -> int:
         network=_network(options.network),
         secrets=dict(_secret(one) for one in options.secret),
     )
-    image = state.engine.builds.build(asked, reporter=Report(state, quiet=options.quiet))
+    image = state.engine.builds.build(asked, report=Report(state, quiet=options.quiet))
     if options.iidfile:
         with open(options.iidfile, "w", encoding="ascii") as file:
             file.write(image.id)

@@ -1,0 +1,28 @@
+"""From the state of the target stage to an image: configuration, history, manifest."""
+
+from __future__ import annotations
+
+from holdall.image.image import Layer
+from holdall.image.mutate import new_image
+from holdall.oci.config import ImageConfig
+from holdall.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.build.build import Build
+    from holdall.build.state import State
+    from holdall.image.image import Image
+
+
+def export(build: Build, state: State) -> Image:
+    """The image, its blobs in the held store."""
+    labels = {**state.config.labels, **build.options.labels}
+    config = ImageConfig.build(
+        state.platform,
+        [layer.diff_id for layer in state.layers],
+        replace(state.config, labels=labels),
+        history=state.history,
+        created=build.created,
+        author=state.author,
+    )
+    return new_image(config, [Layer(layer.descriptor, layer.diff_id, build.hold) for layer in state.layers])

@@ -1,0 +1,116 @@
+"""One platform's build: the stages its target needs, each walked once, side by side, and the image of the last one."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from holdall.build.export import export
+from holdall.build.state import LayerRef, State
+from holdall.build.walking import Walker
+from holdall.dockerfile import arguments, dependencies, stages
+from holdall.dockerfile.scope import Scope, Settings
+from holdall.errors import ImageNotFound
+from holdall.oci.platform import Platform, host
+from holdall.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.build.build import Build
+    from holdall.build.tree import Tree
+    from holdall.dockerfile.instructions import Instruction
+    from holdall.dockerfile.stages import Stage
+    from holdall.image.image import Image
+
+SCRATCH = "scratch"
+THREADS = 16
+
+
+class Solver:
+    """Solves the target for one platform."""
+
+    def __init__(self, build: Build, platform: Platform) -> None:
+        self.build = build
+        self.platform = platform
+        options, dockerfile = build.options, build.dockerfile
+        self.target = dockerfile.target(options.target)
+        known = arguments.predefined(host(), platform, self.target.name, options.build_args)
+        values = arguments.global_arguments(dockerfile, known, options.build_args)
+        self.given = Settings(values, options.build_args, dockerfile.escape, dockerfile.source)
+        self._bases = {stage.index: arguments.base(dockerfile, stage, values) for stage in dockerfile.stages}
+        self._states: dict[int, Future[State]] = {}
+        self._lock = threading.Lock()
+
+    def solve(self) -> Image:
+        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, …"""
+        names = {index: base.image for index, base in self._bases.items()}
+        needed = dependencies.reachable(self.build.dockerfile, self.target, names)
+        with ThreadPoolExecutor(THREADS, "stage") as pool:
+            waits = [pool.submit(self.state, stage) for stage in needed]
+            for wait in waits:
+                wait.result()
+        return export(self.build, self.state(self.target))
+
+    def state(self, stage: Stage) -> State:
+        """What a stage has come to: walked here and now, unless another thread does or did."""
+        with self._lock:
+            known = self._states.get(stage.index)
+            if known is None:
+                mine = self._states[stage.index] = Future()
+        if known is not None:
+            return known.result()
+        try:
+            mine.set_result(self._walk(stage))
+        except BaseException as err:
+            mine.set_exception(err)
+            raise
+        return mine.result()
+
+    def _walk(self, stage: Stage) -> State:
+        state, triggers = self._start(stage)
+        walker = Walker(self, stage)
+        source = self.build.dockerfile.source
+        for text in triggers:
+            state = walker.step(state, stages.trigger(text, stage.start.location, source))
+        for instruction in stage.instructions:
+            state = walker.step(state, instruction)
+        return state
+
+    def _start(self, stage: Stage) -> tuple[State, tuple[str, ...]]:
+        base = self._bases[stage.index]
+        before = dependencies.base_stage(self.build.dockerfile, stage, base.image)
+        if before is not None:
+            return replace(self.state(before), cmd_set=False), ()
+        platform = Platform.parse(base.platform) if base.platform else self.platform
+        if base.image == SCRATCH:
+            return State(platform, Scope.of_image(())), ()
+        image = self._image(base.image, platform, stage)
+        config = image.config.config
+        layers = tuple([LayerRef(layer.descriptor, layer.diff_id) for layer in image.layers])
+        state = State(
+            image.config.platform,
+            Scope.of_image(config.env),
+            layers,
+            replace(config, on_build=()),
+            image.config.history,
+        )
+        return state, config.on_build
+
+    def _image(self, name: str, platform: Platform, stage: Stage) -> Image:
+        try:
+            return self.build.image(name, platform)
+        except ImageNotFound as err:
+            dockerfile = self.build.dockerfile
+            near = dependencies.unknown_stage_hint(dockerfile, stage, name)
+            raise dockerfile.source.error(err.message, stage.start.location, near or err.hint) from err
+
+    def files_of(self, stage: Stage, word: str, instruction: Instruction) -> Tree:
+        """The files of a stage or an image that from= names. Raises DockerfileError, ImageNotFound."""
+        return self.build.sources.layers(self.layers_of(stage, word, instruction))
+
+    def layers_of(self, stage: Stage, word: str, instruction: Instruction) -> tuple[str, ...]:
+        """The diff-ids of a stage or an image that from= names, base first. Raises as `files_of`."""
+        need = dependencies.source(self.build.dockerfile, stage, word, instruction.location)
+        if need.stage is not None:
+            return self.state(need.stage).diff_ids
+        return tuple([str(layer.diff_id) for layer in self._image(word, self.platform, stage).layers])
