@@ -418,6 +418,44 @@ def test_counts_tell_rows_and_bytes(both: Both) -> None:
     assert [row[1:] for row in both.catalog.every_manifest(0, 9)] == [("a", str(Digest.of(b"one")), b"one")]
 
 
+def test_documents_change_only_from_the_version_that_was_read(opener: Callable[[], Both]) -> None:
+    one, two = opener().catalog, opener().catalog
+    assert (one.document("keys"), one.document_version("keys")) == (None, 0)
+    assert not one.put_document("keys", b"x", 1)
+    assert one.put_document("keys", b"\x00first", 0)
+    assert not two.put_document("keys", b"other", 0)
+    found = two.document("keys")
+    assert found is not None
+    assert found.raw == b"\x00first"
+    assert two.put_document("keys", b"second", found.version)
+    assert not one.put_document("keys", b"third", found.version)
+    again = one.document("keys")
+    assert again is not None
+    assert (again.raw, again.version) == (b"second", one.document_version("keys"))
+    assert again.version > found.version
+    assert two.document("others") is None
+
+
+def test_of_many_who_change_a_document_at_once_each_change_counts(opener: Callable[[], Both]) -> None:
+    def count(catalog: Catalog) -> None:
+        for _ in range(5):
+            while True:
+                found = catalog.document("n")
+                raw = b"1" if found is None else b"%d" % (int(found.raw) + 1)
+                if catalog.put_document("n", raw, 0 if found is None else found.version):
+                    break
+
+    both = [opener().catalog for _ in range(2)]
+    threads = [threading.Thread(target=count, args=(catalog,)) for catalog in both for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = both[0].document("n")
+    assert found is not None
+    assert found.raw == b"20"
+
+
 def test_pushes_and_collection_at_once_lose_nothing(opener: Callable[[], Both]) -> None:
     """One pushes the same few blobs and uses them at once, another takes away whatever nobody uses."""
     mine, other = opener(), opener()

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 from holdall.registry.server.sqlite_garbage import SqliteGarbage
-from holdall.registry.server.storage import Found, Page, Referrer, Session
+from holdall.registry.server.storage import Document, Found, Page, Referrer, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,6 +189,28 @@ class SqliteCatalog(SqliteGarbage):
         """See `Catalog`."""
         with self._writing(durable=False) as db:
             db.execute("DELETE FROM uploads WHERE id = ?", (upload,))
+
+    def document(self, name: str) -> Document | None:
+        """See `Catalog`."""
+        row = self._reading.execute("SELECT version, raw FROM documents WHERE name = ?", (name,)).fetchone()
+        return None if row is None else Document(*row)
+
+    def document_version(self, name: str) -> int:
+        """See `Catalog`."""
+        row = self._reading.execute("SELECT version FROM documents WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def put_document(self, name: str, raw: bytes, version: int) -> bool:
+        """See `Catalog`."""
+        with self._writing() as db:
+            if not version:
+                done = db.execute("INSERT INTO documents VALUES (?, 1, ?) ON CONFLICT DO NOTHING", (name, raw))
+            else:
+                done = db.execute(
+                    "UPDATE documents SET version = version + 1, raw = ? WHERE name = ? AND version = ?",
+                    (raw, name, version),
+                )
+            return done.rowcount == 1
 
     def counts(self) -> dict[str, int]:
         """See `Catalog`."""

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0
 
 _SCHEMA = """
@@ -68,6 +68,9 @@ CREATE TABLE uploads (
 ) WITHOUT ROWID;
 """
 
+_DOCUMENTS = "CREATE TABLE documents (name TEXT PRIMARY KEY, version INTEGER NOT NULL, raw BLOB NOT NULL) WITHOUT ROWID"
+"""New in version 2."""
+
 
 class SqliteRows:
     """Connections to one database file, made when it is missing. Raises StoreCorrupt, SystemFailure."""
@@ -80,6 +83,8 @@ class SqliteRows:
         self._lock = threading.Lock()
         self._open: list[sqlite3.Connection] = []
         self._turn = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # there may be keys in it: nobody else reads it, whatever the folder allows
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._durable = self._connect("FULL")
         self._quick = self._connect("NORMAL")
         try:
@@ -120,6 +125,8 @@ class SqliteRows:
             if version == 0:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
+            if version < VERSION:
+                db.execute(_DOCUMENTS)
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
     @property

@@ -76,6 +76,14 @@ class Page:
     more: bool
 
 
+@record
+class Document:
+    """A small named value that all instances share (keys, robot tokens); `version` grows with each change."""
+
+    version: int
+    raw: bytes
+
+
 if TYPE_CHECKING:
 
     class Catalog(Protocol):
@@ -138,6 +146,15 @@ if TYPE_CHECKING:
 
         def end(self, upload: str) -> None:
             """Forget an upload (need not be durable)."""
+
+        def document(self, name: str) -> Document | None:
+            """A named value, None when there is none."""
+
+        def document_version(self, name: str) -> int:
+            """Its version, 0 when there is none."""
+
+        def put_document(self, name: str, raw: bytes, version: int) -> bool:
+            """Store a named value, durably, if its version is still `version` (0: there is none yet); else False."""
 
         def counts(self) -> dict[str, int]:
             """Rows of each kind, for metrics: repositories, tags, manifests, blobs, bytes, uploads."""
