@@ -418,6 +418,23 @@ def test_counts_tell_rows_and_bytes(both: Both) -> None:
     assert [row[1:] for row in both.catalog.every_manifest(0, 9)] == [("a", str(Digest.of(b"one")), b"one")]
 
 
+def test_a_name_is_held_by_one(both: Both, opener: Callable[[], Both]) -> None:
+    other = opener().catalog
+    held = both.catalog.hold("janitor")
+    assert held is not None
+    with held:
+        assert both.catalog.hold("janitor") is None
+        assert other.hold("janitor") is None
+        elsewhere = other.hold("other")
+        assert elsewhere is not None
+        with elsewhere:
+            pass
+    again = other.hold("janitor")
+    assert again is not None
+    with again:
+        assert both.catalog.hold("janitor") is None
+
+
 def test_documents_change_only_from_the_version_that_was_read(opener: Callable[[], Both]) -> None:
     one, two = opener().catalog, opener().catalog
     assert (one.document("keys"), one.document_version("keys")) == (None, 0)

@@ -1,278 +1,160 @@
-"""A registry's rows in SQLite: what requests ask and change. Counterpart of `storage.Catalog`."""
+"""A registry's rows in a local SQLite file: connections and transactions. WAL, so readers wait for nobody.
+
+A thread reads through a connection of its own. Writers share two, one after the other: `durable` waits for the disk at
+each commit, `quick` does not (what it wrote may be lost with the machine's power, never with the process). Writers of
+several processes queue at a lock file: SQLite itself would have them sleep up to 100 ms between two looks.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import sqlite3
-import time
+import threading
+from contextlib import contextmanager
 
-from holdall.registry.server.sqlite_garbage import SqliteGarbage
-from holdall.registry.server.storage import Document, Found, Page, Referrer, Session
+from holdall.errors import StoreCorrupt, SystemFailure
+from holdall.linux import namelock
+from holdall.registry.server.catalog import SqlCatalog
+from holdall.registry.server.schema import VERSION, statements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from holdall.registry.server.storage import Stored
-
-_LINK = (
-    " FROM repositories r JOIN links l ON l.repository = r.id JOIN blobs b ON b.id = l.blob"
-    " WHERE r.name = ? AND b.digest = ?"
-)
-_BY_TAG = (
-    " FROM repositories r JOIN tags t ON t.repository = r.id JOIN manifests m ON m.id = t.manifest{}"
-    " WHERE r.name = ? AND t.name = ?"
-)
-_BY_DIGEST = (
-    " FROM repositories r JOIN manifests m ON m.repository = r.id{} WHERE r.name = ? AND m.digest = ?"
-)  # fmt: skip
-_CONTENT = " JOIN contents c ON c.id = m.content"
-_MANIFEST = {
-    (kind, content): f"SELECT m.digest, m.media_type, m.size, {'c.raw' if content else '0'}"
-    + text.format(_CONTENT if content else "")
-    for kind, text in (("tag", _BY_TAG), ("digest", _BY_DIGEST))
-    for content in (False, True)
-}
+BUSY_SECONDS = 30.0
 
 
-class SqliteCatalog(SqliteGarbage):
-    """All rows of one registry."""
+class SqliteCatalog(SqlCatalog):
+    """All rows of one registry in one file, made when it is missing. Raises StoreCorrupt, SystemFailure."""
 
-    def blob_size(self, repository: str, digest: str) -> int | None:
-        """See `Catalog`."""
-        row = self._reading.execute(f"SELECT b.size {_LINK}", (repository, digest)).fetchone()
-        return None if row is None else row[0]
+    near = True
 
-    def holders(self, digest: str, limit: int) -> Sequence[str]:
-        """See `Catalog`."""
-        return [
-            name
-            for (name,) in self._reading.execute(
-                "SELECT r.name FROM blobs b JOIN links l ON l.blob = b.id JOIN repositories r ON r.id = l.repository"
-                " WHERE b.digest = ? ORDER BY r.id LIMIT ?",
-                (digest, limit),
-            )
-        ]
-
-    def lease(self, repository: str, digest: str, until: float) -> bool:
-        """See `Catalog`. Writes only when half of the lease or more has run out."""
-        row = self._reading.execute(f"SELECT l.repository, l.blob, l.leased {_LINK}", (repository, digest)).fetchone()
-        if row is None:
-            return False
-        now = time.time()
-        if row[2] - now >= (until - now) / 2:
-            return True
-        with self._writing(durable=False) as db:
-            done = db.execute(
-                "UPDATE links SET leased = max(leased, ?) WHERE repository = ? AND blob = ?", (until, row[0], row[1])
-            )
-            return done.rowcount == 1
-
-    def mount(self, source: str, target: str, digest: str, until: float) -> bool:
-        """See `Catalog`."""
-        with self._writing() as db:
-            row = db.execute(f"SELECT b.id {_LINK}", (source, digest)).fetchone()
-            if row is not None:
-                _link(db, target, row[0], until)
-            return row is not None
+    def __init__(self, path: str, *, apart: bool = False) -> None:
+        """`apart`: the bytes are elsewhere, and writers do not wait while others place theirs."""
+        self._path = path
+        self._apart = apart
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+        self._turn = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # there may be keys in it: nobody else reads it, whatever the folder allows
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._durable = self._connect("FULL")
+        self._quick = self._connect("NORMAL")
+        try:
+            self._migrate()
+        except sqlite3.DatabaseError as err:
+            raise StoreCorrupt(f'"{path}" is not a registry\'s database: {err}') from err
 
     def place(self, repository: str, digest: str, size: int, until: float, put: Callable[[], None]) -> None:
-        """See `Catalog`. The exclusive section is the database's one write transaction."""
+        """See `Catalog`. The exclusive section is the database's one write transaction, or `apart` a named lock."""
+        if self._apart:
+            with self._section(digest):
+                put()
+                with self._writing() as db:
+                    self._record(db, repository, digest, size, until)
+            return
         with self._writing() as db:
             put()
-            db.execute("INSERT INTO blobs (digest, size) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, size))
-            (blob,) = db.execute("SELECT id FROM blobs WHERE digest = ?", (digest,)).fetchone()
-            _link(db, repository, blob, until)
+            self._record(db, repository, digest, size, until)
 
-    def unlink(self, repository: str, digest: str) -> bool:
-        """See `Catalog`."""
-        with self._writing() as db:
-            row = db.execute(f"SELECT r.id, b.id {_LINK}", (repository, digest)).fetchone()
-            if row is not None:
-                db.execute("DELETE FROM links WHERE repository = ? AND blob = ?", row)
-            return row is not None
+    def sweep(self, digest: str, *steps: Callable[[], None]) -> bool:
+        """See `Catalog` and `place`."""
+        with self._section(digest) if self._apart else self._writing(durable=False):
+            if self.known(digest):
+                return False
+            for step in steps:
+                step()
+            return True
 
-    def manifest(self, repository: str, reference: str, *, content: bool) -> Found | None:
+    def hold(self, name: str) -> AbstractContextManager[None] | None:
         """See `Catalog`."""
-        query = _MANIFEST["digest" if ":" in reference else "tag", content]
-        row = self._reading.execute(query, (repository, reference)).fetchone()
-        return None if row is None else Found(row[0], row[1], row[2], row[3] if content else b"")
+        fd = os.open(self._path + ".names", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if namelock.lock(fd, name, wait=False):
+            return _held(fd)
+        os.close(fd)
+        return None
 
-    def put_manifest(self, repository: str, manifest: Stored, tags: Sequence[str]) -> Sequence[str]:
-        """See `Catalog`."""
-        with self._writing() as db:
-            missing = [
-                str(member)
-                for member in dict.fromkeys(manifest.members)
-                if not _has(db, repository, str(member))
-            ]  # fmt: skip
-            if missing:
-                return missing
-            number = _insert(db, _repository(db, repository), manifest)
-            for tag in tags:
-                db.execute(
-                    "INSERT INTO tags (repository, name, manifest, updated)"
-                    " SELECT repository, ?, id, pushed FROM manifests WHERE id = ?"
-                    " ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest,"
-                    " updated = excluded.updated",
-                    (tag, number),
-                )
-        return ()
+    @contextmanager
+    def _section(self, digest: str) -> Iterator[None]:
+        fd = os.open(self._path + ".names", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _held(fd):
+            namelock.lock(fd, digest, wait=True)
+            yield
 
-    def delete_manifest(self, repository: str, digest: str) -> bool:
+    def damage(self) -> Sequence[str]:
         """See `Catalog`."""
-        with self._writing() as db:
-            done = db.execute(
-                "DELETE FROM manifests WHERE digest = ?"
-                " AND repository = (SELECT id FROM repositories WHERE name = ?)",
-                (digest, repository),
-            )  # fmt: skip
-            return done.rowcount == 1
+        found = [str(text) for (text,) in self._reading.execute("PRAGMA integrity_check(100)")]
+        return [] if found == ["ok"] else found
 
-    def delete_tag(self, repository: str, tag: str) -> bool:
-        """See `Catalog`."""
-        with self._writing() as db:
-            done = db.execute(
-                "DELETE FROM tags WHERE name = ? AND repository = (SELECT id FROM repositories WHERE name = ?)",
-                (tag, repository),
+    def close(self) -> None:
+        """Close all connections; no thread may use one any more."""
+        with self._lock:
+            while self._open:
+                self._open.pop().close()
+            if self._turn >= 0:
+                os.close(self._turn)
+                self._turn = -1
+
+    def _connect(self, synchronous: str) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-            return done.rowcount == 1
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA mmap_size = 268435456")
+        except sqlite3.DatabaseError as err:
+            raise StoreCorrupt(f'cannot open "{self._path}": {err}') from err
+        self._open.append(db)
+        return db
 
-    def tags(self, repository: str, after: str, limit: int) -> Page | None:
-        """See `Catalog`."""
-        row = self._reading.execute("SELECT id FROM repositories WHERE name = ?", (repository,)).fetchone()
-        if row is None:
-            return None
-        return _page(
-            self._reading,
-            "SELECT name FROM tags WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",
-            (row[0], after, limit + 1),
-        )
-
-    def repositories(self, after: str, limit: int) -> Page:
-        """See `Catalog`."""
-        return _page(
-            self._reading,
-            "SELECT name FROM repositories WHERE name > ?"
-            " AND EXISTS (SELECT 1 FROM manifests WHERE repository = repositories.id) ORDER BY name LIMIT ?",
-            (after, limit + 1),
-        )
-
-    def referrers(
-        self, repository: str, subject: str, artifact_type: str, after: int, limit: int
-    ) -> Sequence[Referrer]:
-        """See `Catalog`."""
-        rows = self._reading.execute(
-            "SELECT m.id, m.digest, m.media_type, m.size, m.artifact_type, m.annotations"
-            " FROM manifests m JOIN repositories r ON r.id = m.repository"
-            " WHERE r.name = ? AND m.subject = ? AND (? = '' OR m.artifact_type = ?) AND m.id > ?"
-            " ORDER BY m.id LIMIT ?",
-            (repository, subject, artifact_type, artifact_type, after, limit),
-        )
-        return [Referrer(*row) for row in rows]
-
-    def begin(self, upload: str, session: Session) -> None:
-        """See `Catalog`."""
-        with self._writing(durable=False) as db:
-            db.execute(
-                "INSERT INTO uploads (id, repository, algorithm, started) VALUES (?, ?, ?, ?)",
-                (upload, session.repository, session.algorithm, session.started),
-            )
-
-    def session(self, upload: str) -> Session | None:
-        """See `Catalog`."""
-        row = self._reading.execute(
-            "SELECT repository, algorithm, started FROM uploads WHERE id = ?", (upload,)
-        ).fetchone()
-        return None if row is None else Session(*row)
-
-    def end(self, upload: str) -> None:
-        """See `Catalog`."""
-        with self._writing(durable=False) as db:
-            db.execute("DELETE FROM uploads WHERE id = ?", (upload,))
-
-    def document(self, name: str) -> Document | None:
-        """See `Catalog`."""
-        row = self._reading.execute("SELECT version, raw FROM documents WHERE name = ?", (name,)).fetchone()
-        return None if row is None else Document(*row)
-
-    def document_version(self, name: str) -> int:
-        """See `Catalog`."""
-        row = self._reading.execute("SELECT version FROM documents WHERE name = ?", (name,)).fetchone()
-        return 0 if row is None else int(row[0])
-
-    def put_document(self, name: str, raw: bytes, version: int) -> bool:
-        """See `Catalog`."""
+    def _migrate(self) -> None:
         with self._writing() as db:
-            if not version:
-                done = db.execute("INSERT INTO documents VALUES (?, 1, ?) ON CONFLICT DO NOTHING", (name, raw))
-            else:
-                done = db.execute(
-                    "UPDATE documents SET version = version + 1, raw = ? WHERE name = ? AND version = ?",
-                    (raw, name, version),
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise SystemFailure(
+                    f'"{self._path}" was written by a later version of holdall', hint="use that version or a later one"
                 )
-            return done.rowcount == 1
+            for statement in statements(version):
+                db.execute(statement)
+            if version < VERSION:
+                db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def counts(self) -> dict[str, int]:
-        """See `Catalog`."""
-        db = self._reading
-        found = {
-            table: int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-            for table in ("repositories", "tags", "manifests", "blobs", "uploads")
-        }
-        found["bytes"] = int(db.execute("SELECT coalesce(sum(size), 0) FROM blobs").fetchone()[0])
-        return found
+    @property
+    def _reading(self) -> sqlite3.Connection:
+        try:
+            return self._local.db  # type: ignore[no-any-return]
+        except AttributeError:
+            self._local.db = db = self._connect("NORMAL")
+            return db
 
-
-def _page(db: sqlite3.Connection, query: str, values: tuple[object, ...]) -> Page:
-    limit = values[-1]
-    names = tuple([name for (name,) in db.execute(query, values)])
-    return Page(names[:-1], True) if len(names) == limit else Page(names, False)
-
-
-def _repository(db: sqlite3.Connection, name: str) -> int:
-    row = db.execute("SELECT id FROM repositories WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        row = db.execute("INSERT INTO repositories (name) VALUES (?) RETURNING id", (name,)).fetchone()
-    number: int = row[0]
-    return number
-
-
-def _link(db: sqlite3.Connection, repository: str, blob: int, until: float) -> None:
-    db.execute(
-        "INSERT INTO links (repository, blob, leased) VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET leased = max(leased, excluded.leased)",
-        (_repository(db, repository), blob, until),
-    )
+    @contextmanager
+    def _writing(self, *, durable: bool = True, taking: bool = False) -> Iterator[sqlite3.Connection]:  # noqa: ARG002
+        db = self._durable if durable else self._quick
+        with self._lock:
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException as err:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                if isinstance(err, sqlite3.OperationalError) and err.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path) from err
+                raise
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
 
 
-def _has(db: sqlite3.Connection, repository: str, digest: str) -> bool:
-    return (
-        db.execute(f"SELECT 1 {_LINK}", (repository, digest)).fetchone() is not None
-        or db.execute(_MANIFEST["digest", False], (repository, digest)).fetchone() is not None
-    )
-
-
-def _insert(db: sqlite3.Connection, repository: int, manifest: Stored) -> int:
-    digest = str(manifest.digest)
-    db.execute("INSERT INTO contents (digest, raw) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, manifest.raw))
-    row = db.execute(
-        "INSERT INTO manifests (repository, digest, content, media_type, size, subject, artifact_type, annotations,"
-        " pushed) SELECT ?, digest, id, ?, length(raw), ?, ?, ?, ? FROM contents WHERE digest = ?"
-        " ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, pushed = excluded.pushed"
-        " RETURNING id",
-        (
-            repository,
-            manifest.media_type,
-            None if manifest.subject is None else str(manifest.subject),
-            manifest.artifact_type,
-            manifest.annotations,
-            time.time(),
-            digest,
-        ),
-    ).fetchone()
-    number: int = row[0]
-    db.executemany(
-        "INSERT INTO members (manifest, digest) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        [(number, str(member)) for member in manifest.members],
-    )
-    return number
+@contextmanager
+def _held(fd: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(fd)

@@ -18,6 +18,7 @@ from holdall.record import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import BinaryIO, Protocol, Self
 
@@ -180,8 +181,14 @@ if TYPE_CHECKING:
         def drop_blobs(self, numbers: Sequence[int]) -> Sequence[str]:
             """Remove the rows of those that still no repository has; returns their digests, whose bytes may go."""
 
-        def sweep(self, digest: str, drop: Callable[[], None]) -> bool:
-            """Run `drop` if the blob has no row, exclusive with `place`. False when it has one again."""
+        def sweep(self, digest: str, *steps: Callable[[], None]) -> bool:
+            """Run the steps if the blob has no row, exclusive with `place`. False when it has one again.
+
+            That the section is still exclusive is certain before each of them, where it could have been lost.
+            """
+
+        def hold(self, name: str) -> AbstractContextManager[None] | None:
+            """Have a name alone, until the end of the block or of the process. None when another has it."""
 
         def known(self, digest: str) -> bool:
             """Whether the blob has a row."""

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from holdall.registry.server.sqlite_rows import SqliteRows
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any, Protocol
+
+    class Answer(Protocol):
+        """What a statement gave."""
+
+        @property
+        def rowcount(self) -> int:
+            """Rows that were changed."""
+
+        def fetchone(self) -> Any:
+            """The next row as a tuple, or None."""
+
+        def fetchall(self) -> list[Any]:
+            """All rows."""
+
+        def __iter__(self) -> Iterator[Any]: ...
+
+    class Rows(Protocol):
+        """A connection. Placeholders are question marks."""
+
+        def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Answer:
+            """Run a statement."""
+
+        def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> Answer:
+            """Run a statement for each row of values."""
+
 
 _UNUSED = (
     "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests m ON m.id = x.manifest"
@@ -20,8 +45,19 @@ _LOOSE = (
 )
 
 
-class SqliteGarbage(SqliteRows):
-    """See `storage.Catalog` for what each method promises."""
+class SqlGarbage:
+    """See `storage.Catalog` for what each method promises.
+
+    A back end gives `_reading`, and `_writing`: one transaction at the end of whose block all is committed. `taking`
+    is for those that remove what nobody needs: while they run, nobody adds what might need it.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def _reading(self) -> Rows: ...
+
+        def _writing(self, *, durable: bool = True, taking: bool = False) -> AbstractContextManager[Rows]: ...
 
     def stale_links(self, now: float, after: tuple[int, int], limit: int) -> Sequence[tuple[int, int, str, str]]:
         """See `Catalog`."""
@@ -44,7 +80,7 @@ class SqliteGarbage(SqliteRows):
     def drop_links(self, now: float, links: Sequence[tuple[int, int]]) -> int:
         """See `Catalog`."""
         gone = 0
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             for link in links:
                 done = db.execute(
                     "DELETE FROM links AS l WHERE l.repository = ? AND l.blob = ? AND l.leased < ?"
@@ -65,7 +101,7 @@ class SqliteGarbage(SqliteRows):
 
     def drop_manifests(self, before: float, numbers: Sequence[int]) -> int:
         """See `Catalog`."""
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             return sum(
                 db.execute(f"DELETE FROM manifests AS m WHERE m.id = ? AND {_LOOSE}", (number, before)).rowcount
                 for number in numbers
@@ -82,7 +118,7 @@ class SqliteGarbage(SqliteRows):
     def drop_blobs(self, numbers: Sequence[int]) -> Sequence[str]:
         """See `Catalog`."""
         gone: list[str] = []
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             for number in numbers:
                 gone += [
                     digest
@@ -94,21 +130,16 @@ class SqliteGarbage(SqliteRows):
                 ]
         return gone
 
-    def sweep(self, digest: str, drop: Callable[[], None]) -> bool:
-        """See `Catalog`. The exclusive section is the database's one write transaction."""
-        with self._writing(durable=False) as db:
-            if db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None:
-                return False
-            drop()
-            return True
-
     def known(self, digest: str) -> bool:
         """See `Catalog`."""
-        return self._reading.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
+        return self._is_known(self._reading, digest)
+
+    def _is_known(self, db: Rows, digest: str) -> bool:
+        return db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
 
     def drop_contents(self, limit: int) -> int:
         """See `Catalog`."""
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             return db.execute(
                 "DELETE FROM contents WHERE id IN (SELECT id FROM contents c"
                 " WHERE NOT EXISTS (SELECT 1 FROM manifests WHERE content = c.id) LIMIT ?)",
@@ -117,7 +148,7 @@ class SqliteGarbage(SqliteRows):
 
     def drop_repositories(self) -> int:
         """See `Catalog`."""
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             return db.execute(
                 "DELETE FROM repositories AS r WHERE NOT EXISTS (SELECT 1 FROM links WHERE repository = r.id)"
                 " AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = r.id)"
@@ -144,13 +175,8 @@ class SqliteGarbage(SqliteRows):
             (after, limit),
         ).fetchall()
 
-    def damage(self) -> Sequence[str]:
-        """See `Catalog`."""
-        found = [str(text) for (text,) in self._reading.execute("PRAGMA integrity_check(100)")]
-        return [] if found == ["ok"] else found
-
     def forget_blob(self, digest: str) -> None:
         """See `Catalog`."""
-        with self._writing() as db:
+        with self._writing(taking=True) as db:
             db.execute("DELETE FROM links WHERE blob = (SELECT id FROM blobs WHERE digest = ?)", (digest,))
             db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
