@@ -18,6 +18,7 @@ HoldallError
 ├── IntegrityError          bytes are not what their digest or size promised
 ├── LimitExceeded           a bound on outside input was passed
 ├── StepFailed              a command of a build ended with another exit code than 0
+├── Cancelled               the caller gave the work up (130)
 ├── RegistryError           the registry answered with an error, or not at all
 │   ├── Unauthorized, ManifestUnknown, RateLimited
 ├── StartError              a container's process could not be started (125)
@@ -76,6 +77,12 @@ class StepFailed(HoldallError):
         super().__init__(message, hint=hint)
         self.code = code
         self.excerpt = excerpt
+
+
+class Cancelled(HoldallError):
+    """The caller gave the work up, or another part of it failed."""
+
+    exit_code = 130
 
 
 class DockerfileError(InvalidInput):

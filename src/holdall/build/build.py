@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 
 from holdall.build.layers import StepLayers
-from holdall.build.progress import Step
+from holdall.build.progress import BASE, STEP, Step, event
 from holdall.build.solver import Solver
 from holdall.build.sources import Sources
+from holdall.build.turns import Turns
 from holdall.dockerfile import stages
 from holdall.dockerfile.lines import MAX_SIZE
 from holdall.errors import DockerfileError
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from holdall.build.options import BuildOptions
-    from holdall.build.progress import BuildReporter
+    from holdall.build.progress import BuildEvent, BuildReporter
     from holdall.build.running import RunWork
+    from holdall.build.stop import Stop
+    from holdall.events import Event, Reporter
     from holdall.image.image import Image
     from holdall.layer.hashing import Writable
     from holdall.store.holds import HeldContent
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
     class Runner(Protocol):
         """What a build needs of the engine."""
 
-        def image(self, name: str, platform: str | None) -> Image:
-            """A base image, pulled if need be. Raises ImageNotFound, RegistryError."""
+        def image(self, name: str, platform: str | None, report: Reporter) -> Image:
+            """A base image, pulled if need be, of which `report` is told. Raises ImageNotFound, RegistryError."""
 
         def run(self, work: RunWork, out: Writable, tell: Callable[[bytes], None]) -> None:
             """Execute a step and write the tar of what it changed; `tell` gets its output.
@@ -50,25 +54,41 @@ class Build:
     """One build under way; a context manager that owns descriptors and mounted views. Usable from several threads."""
 
     def __init__(
-        self, options: BuildOptions, store: ImageStore, hold: HeldContent, runner: Runner, report: BuildReporter
+        self,
+        options: BuildOptions,
+        store: ImageStore,
+        hold: HeldContent,
+        runner: Runner,
+        report: BuildReporter,
+        stop: Stop,
     ) -> None:
         self.options = options
         self.hold = hold
         self.runner = runner
-        self.report = report
+        self.stop = stop
+        self._report = report
+        self._reporting = threading.Lock()
         self.epoch = options.epoch if options.epoch is not None else 0
         self.created = timestamp.render(self.epoch * 1_000_000_000)
         name, text = self._text()
         self.dockerfile = stages.read(text, name)
         self._steps = itertools.count(1)
         self.sources = Sources(options, store, name)
-        self.layers = StepLayers(store, hold, report)
+        self.turns = Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
+        self.layers = StepLayers(store, hold, self.report, stop, self.turns)
+        self._images: dict[tuple[str, str], Image] = {}
 
     def __enter__(self) -> Build:  # noqa: PYI034
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.layers.close()
         self.sources.close()
+
+    def report(self, event: BuildEvent) -> None:
+        """Tell of an event; reporters need not care which thread it is."""
+        with self._reporting:
+            self._report(event)
 
     def _text(self) -> tuple[str, bytes]:
         options = self.options
@@ -91,13 +111,42 @@ class Build:
         return image
 
     def image(self, name: str, platform: Platform) -> Image:
-        """A base image, which stays until the build is over. Raises ImageNotFound, RegistryError."""
-        image = self.runner.image(name, str(platform))
-        for layer in image.layers:
-            self.hold.announce(layer.descriptor.digest)
-            self.hold.keep_layer(layer.diff_id)
+        """A base image, which stays until the build is over. Raises ImageNotFound, RegistryError, Cancelled."""
+        key = (name, str(platform))
+        with self.turns.within(f"image {name} {platform}"):
+            if key not in self._images:
+                image = self._images[key] = self._ensured(name, platform)
+                for layer in image.layers:
+                    self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
+            return self._images[key]
+
+    def _ensured(self, name: str, platform: Platform) -> Image:
+        step = self.step("", 0, 0, f"FROM {name}", str(platform), BASE)
+        begun = False
+
+        def tell(got: Event) -> None:
+            nonlocal begun
+            self.stop.check()
+            if not begun:
+                begun = True
+                self.report(event(step, "started"))
+            what = f"{got.subject} {got.message or got.action}".strip()
+            self.report(event(step, "progress", size=got.current, total=got.total, subject=what))
+
+        try:
+            image = self.runner.image(name, str(platform), tell)
+        except BaseException:
+            if begun:
+                self.report(event(step, "stopped" if self.stop.is_set else "failed"))
+            raise
+        self.report(event(step, "done" if begun else "cached"))
         return image
 
-    def step(self, stage: str, number: int, total: int, line: str, platform: str) -> Step:
+    def step(self, stage: str, number: int, total: int, line: str, platform: str, kind: str = STEP) -> Step:
         """A step with an id of its own."""
-        return Step(next(self._steps), stage, number, total, line, platform)
+        return Step(next(self._steps), stage, number, total, line, platform, kind)
+
+
+def default_jobs() -> int:
+    """How many commands run at once when nobody says: as many as there are processors, at least two."""
+    return max(2, len(os.sched_getaffinity(0)))

@@ -2,55 +2,88 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 from holdall.build.progress import event
 from holdall.build.state import LayerRef
+from holdall.record import record
 from holdall.store.build_cache import BuildCache
-from holdall.store.layer_maker import LayerMaker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from holdall.build.progress import BuildReporter, Step
+    from holdall.build.stop import Stop
+    from holdall.build.turns import Turns
     from holdall.layer.hashing import Writable
     from holdall.store.holds import HeldContent
     from holdall.store.images import ImageStore
 
 
+@record
+class Way:
+    """How a step comes to its layer: `cached`, from the cache if it is there; `job`, as one of the commands."""
+
+    cached: bool = True
+    job: bool = False
+
+
 class StepLayers:
     """The layers of one build's steps. Usable from several threads."""
 
-    def __init__(self, store: ImageStore, hold: HeldContent, report: BuildReporter) -> None:
+    def __init__(self, store: ImageStore, hold: HeldContent, report: BuildReporter, stop: Stop, turns: Turns) -> None:
         self._snapshots = store.snapshots
         self._hold = hold
         self._report = report
+        self._stop = stop
+        self._turns = turns
         self._cache = BuildCache(store.database, store.snapshots)
-        self._keys: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._made: dict[str, LayerRef] = {}
+        self._used: set[str] = set()
 
-    def layer(self, step: Step, key: str, fill: Callable[[Writable], None], *, cached: bool = True) -> LayerRef:
-        """The layer of a step: what has this key, unless not `cached`, or what `fill` writes. Raises what it raises."""
-        with self._alone(key):
-            found = self._cache.find(key) if cached else None
+    def close(self) -> None:
+        """Note what was of use."""
+        if self._used:
+            self._cache.used(self._used)
+
+    def layer(self, step: Step, key: str, fill: Callable[[Writable], None], way: Way) -> LayerRef:
+        """The layer of a step: what has this key, or what `fill` writes. Raises what it raises, and Cancelled."""
+        self._stop.check()
+        with self._turns.within(key):
+            found = self._found(step, key, cached=way.cached)
             if found is not None:
-                self._hold.announce(found.descriptor.digest)
-                self._hold.keep_layer(found.diff_id)
-                self._report(event(step, "cached", size=found.size))
-                return LayerRef(found.descriptor, found.diff_id)
-            self._report(event(step, "started"))
-            with LayerMaker(self._snapshots, self._hold) as maker:
-                fill(maker)
-                made = maker.commit()
-            self._cache.keep(key, made.descriptor, made.diff_id, step.line, maker.size)
-            self._report(event(step, "done", size=maker.size))
-            return LayerRef(made.descriptor, made.diff_id)
+                return found
+            with self._turns.alone(f"step-{key}", lambda: self._report(event(step, "waiting"))):
+                # whoever had the lock may have made it meanwhile
+                found = self._found(step, key, cached=way.cached)
+                if found is not None:
+                    return found
+                with self._turns.job() if way.job else nullcontext():
+                    return self._make(step, key, fill)
 
-    @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        with self._lock:
-            lock = self._keys.setdefault(key, threading.Lock())
-        with lock:
-            yield
+    def _found(self, step: Step, key: str, *, cached: bool) -> LayerRef | None:
+        """The layer that this build made, or else anyone if `cached` is allowed."""
+        mine = self._made.get(key)
+        if mine is not None:
+            self._report(event(step, "cached"))
+            return mine
+        found = self._cache.find(key, self._hold) if cached else None
+        if found is None:
+            return None
+        self._used.add(key)
+        self._report(event(step, "cached", size=found.size))
+        return LayerRef(found.descriptor, found.diff_id)
+
+    def _make(self, step: Step, key: str, fill: Callable[[Writable], None]) -> LayerRef:
+        from holdall.store.layer_maker import LayerMaker
+
+        self._report(event(step, "started"))
+        with LayerMaker(self._snapshots, self._hold) as maker:
+            fill(self._stop.writable(maker))
+            self._stop.check()
+            made = maker.commit()
+        self._cache.keep(key, made.descriptor, made.diff_id, step.line, maker.size)
+        self._report(event(step, "done", size=maker.size))
+        layer = self._made[key] = LayerRef(made.descriptor, made.diff_id)
+        return layer

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 class BuildOptions:
     """One build. `context` is a folder, "" for none; `dockerfile` a path, "-" with the text in `text`.
 
-    `secrets` maps an id to the file that holds it; `epoch` is in seconds, None for what the context says.
+    `secrets` maps an id to the file that holds it; `epoch` is in seconds, None for what the context says. `jobs` RUN
+    commands are under way at once, 0 for as many as there are processors. Steps of the stages in `no_cache_filter`
+    (names or numbers) are made anew.
     """
 
     context: str
@@ -25,7 +27,9 @@ class BuildOptions:
     labels: Mapping[str, str] = {}
     platform: str | None = None
     no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
     pull: bool = False
     network: str = "default"
     secrets: Mapping[str, str] = {}
     epoch: int | None = None
+    jobs: int = 0

@@ -10,10 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STEP, BASE, EXPORT = "step", "base", "export"
+
 
 @record
 class Step:
-    """One step of a build: `number` of `total` in its stage; `line` is the instruction as written, `id` its own."""
+    """One step of a build: `number` of `total` in its stage; `line` is the instruction as written, `id` its own.
+
+    `kind` is "step" for an instruction that makes a layer, "base" for a base image, "export" for what becomes of the
+    result; the latter two have the number 0.
+    """
 
     id: int
     stage: str
@@ -21,13 +27,22 @@ class Step:
     total: int
     line: str
     platform: str = ""
+    kind: str = STEP
 
 
 @record
 class BuildEvent:
-    """`action` is "started", "cached", "done", "failed" or "output"; the last has `data` as the command wrote it.
+    """Something about a step; `time` is in seconds of the monotonic clock.
 
-    `time` is in seconds of the monotonic clock; `size` the layer's bytes when it is done.
+    `action` is one of:
+    "waiting"   another build is at the same step;
+    "started";
+    "output"    `data` as the command wrote it;
+    "progress"  of a transfer or an export: `subject` has come to `size` of `total` bytes (0: unknown);
+    "cached"    ended: the layer, of `size` bytes, is an earlier one;
+    "done"      ended: the layer has `size` bytes;
+    "failed"    ended, and with it the build;
+    "stopped"   ended, because the build failed elsewhere or was given up.
     """
 
     step: Step
@@ -35,7 +50,11 @@ class BuildEvent:
     time: float
     data: bytes = b""
     size: int = 0
+    total: int = 0
+    subject: str = ""
 
+
+ENDS = ("cached", "done", "failed", "stopped")
 
 if TYPE_CHECKING:
     BuildReporter = Callable[[BuildEvent], None]
@@ -45,6 +64,18 @@ def silent(_event: BuildEvent) -> None:
     """Ignore the event."""
 
 
-def event(step: Step, action: str, data: bytes = b"", size: int = 0) -> BuildEvent:
+def several(*reporters: BuildReporter) -> BuildReporter:
+    """A reporter that passes each event to these, in order."""
+
+    def report(event: BuildEvent) -> None:
+        for one in reporters:
+            one(event)
+
+    return report
+
+
+def event(
+    step: Step, action: str, data: bytes = b"", size: int = 0, *, total: int = 0, subject: str = ""
+) -> BuildEvent:
     """An event of now."""
-    return BuildEvent(step, action, time.monotonic(), data, size)
+    return BuildEvent(step, action, time.monotonic(), data, size, total, subject)

@@ -80,6 +80,7 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
         step,
         keys.key("run", state.diff_ids, facts),
         lambda out: build.runner.run(RunWork(ready, state.diff_ids, files(), build.epoch), out, tell),
+        job=True,
     )
 
 

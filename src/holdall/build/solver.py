@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from holdall.build.export import export
+from holdall.build.side_by_side import Once, side_by_side
 from holdall.build.state import LayerRef, State
 from holdall.build.walking import Walker
 from holdall.dockerfile import arguments, dependencies, stages
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from holdall.image.image import Image
 
 SCRATCH = "scratch"
-THREADS = 16
 
 
 class Solver:
@@ -38,43 +37,29 @@ class Solver:
         values = arguments.global_arguments(dockerfile, known, options.build_args)
         self.given = Settings(values, options.build_args, dockerfile.escape, dockerfile.source)
         self._bases = {stage.index: arguments.base(dockerfile, stage, values) for stage in dockerfile.stages}
-        self._states: dict[int, Future[State]] = {}
-        self._lock = threading.Lock()
+        self.anew = frozenset([dockerfile.target(word).index for word in options.no_cache_filter])
+        self._states: dict[int, Once] = {stage.index: Once() for stage in dockerfile.stages}
 
     def solve(self) -> Image:
-        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, …"""
-        names = {index: base.image for index, base in self._bases.items()}
-        needed = dependencies.reachable(self.build.dockerfile, self.target, names)
-        with ThreadPoolExecutor(THREADS, "stage") as pool:
-            waits = [pool.submit(self.state, stage) for stage in needed]
-            for wait in waits:
-                wait.result()
+        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, Cancelled, …"""
+        side_by_side([partial(self.state, stage) for stage in self.needed()], self.build.stop)
         return export(self.build, self.state(self.target))
+
+    def needed(self) -> tuple[Stage, ...]:
+        """The stages that the target needs, as far as the Dockerfile says; in its order."""
+        names = {index: base.image for index, base in self._bases.items()}
+        return dependencies.reachable(self.build.dockerfile, self.target, names)
 
     def state(self, stage: Stage) -> State:
         """What a stage has come to: walked here and now, unless another thread does or did."""
-        with self._lock:
-            known = self._states.get(stage.index)
-            if known is None:
-                mine = self._states[stage.index] = Future()
-        if known is not None:
-            return known.result()
-        try:
-            mine.set_result(self._walk(stage))
-        except BaseException as err:
-            mine.set_exception(err)
-            raise
-        return mine.result()
+        found: State = self._states[stage.index].get(lambda: self._walk(stage))
+        return found
 
     def _walk(self, stage: Stage) -> State:
         state, triggers = self._start(stage)
-        walker = Walker(self, stage)
         source = self.build.dockerfile.source
-        for text in triggers:
-            state = walker.step(state, stages.trigger(text, stage.start.location, source))
-        for instruction in stage.instructions:
-            state = walker.step(state, instruction)
-        return state
+        instructions = [stages.trigger(text, stage.start.location, source) for text in triggers]
+        return Walker(self, stage, (*instructions, *stage.instructions)).walk(state)
 
     def _start(self, stage: Stage) -> tuple[State, tuple[str, ...]]:
         base = self._bases[stage.index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdall.build import running, settings, transfer
+from holdall.build.layers import Way
 from holdall.build.progress import Step, event
 from holdall.dockerfile.instructions import Arg, FileTransfer, Run, Workdir
 from holdall.dockerfile.location import at
@@ -12,7 +13,7 @@ from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from holdall.build.solver import Solver
     from holdall.build.state import LayerRef, State
@@ -26,12 +27,21 @@ CREATED_BY = "holdall build"
 class Walker:
     """Walks one stage of a build."""
 
-    def __init__(self, solver: Solver, stage: Stage) -> None:
+    def __init__(self, solver: Solver, stage: Stage, instructions: Sequence[Instruction]) -> None:
         self.solver = solver
         self.build = solver.build
         self.stage = stage
-        self._total = sum(isinstance(one, (Run, FileTransfer, Workdir)) for one in stage.instructions)
+        self._instructions = instructions
+        self._total = sum(isinstance(one, (Run, FileTransfer, Workdir)) for one in instructions)
         self._number = 0
+        self._cached = not self.build.options.no_cache and stage.index not in solver.anew
+
+    def walk(self, state: State) -> State:
+        """The state after all instructions. Raises as `step` does, and Cancelled."""
+        for instruction in self._instructions:
+            self.build.stop.check()
+            state = self.step(state, instruction)
+        return state
 
     def step(self, state: State, instruction: Instruction) -> State:
         """The state after one instruction. Raises DockerfileError that shows the line, and what the step raises."""
@@ -48,12 +58,12 @@ class Walker:
                 excerpt=source.excerpt(instruction.location),
             ) from err  # fmt: skip
 
-    def layer(self, step: Step, key: str, fill: Callable[[Writable], None]) -> LayerRef:
-        """The layer of a step: from the cache, or what `fill` writes."""
+    def layer(self, step: Step, key: str, fill: Callable[[Writable], None], *, job: bool = False) -> LayerRef:
+        """The layer of a step: from the cache, or what `fill` writes; a `job` is one of the commands run at once."""
         try:
-            return self.build.layers.layer(step, key, fill, cached=not self.build.options.no_cache)
+            return self.build.layers.layer(step, key, fill, Way(self._cached, job))
         except BaseException:
-            self.build.report(event(step, "failed"))
+            self.build.report(event(step, "stopped" if self.build.stop.is_set else "failed"))
             raise
 
     def _apply(self, state: State, instruction: Instruction) -> State:

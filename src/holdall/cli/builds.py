@@ -29,9 +29,11 @@ class Report:
         elif event.action == "started":
             self._begun[step.id] = event.time
             self._state.note(f"#{step.id} {_title(step)}")
+        elif event.action == "waiting":
+            self._state.note(f"#{step.id} {_title(step)}: another build is at it")
         elif event.action == "cached":
-            self._state.note(f"#{step.id} CACHED {_title(step)}")
-        elif step.id in self._begun:
+            self._state.note(f"#{step.id} {'CACHED ' if step.kind == 'step' else ''}{_title(step)}")
+        elif event.action != "progress" and step.id in self._begun:
             self._flush(step)
             word = "done in" if event.action == "done" else "failed after"
             self._state.note(f"#{step.id} {word} {event.time - self._begun.pop(step.id):.1f} s")
@@ -50,4 +52,6 @@ class Report:
 
 def _title(step: Step) -> str:
     shown = step.line if len(step.line) <= WIDTH else step.line[: WIDTH - 1] + "…"
+    if step.kind != "step":
+        return shown
     return f"[{step.stage} {step.number}/{step.total}] {shown}"

@@ -15,7 +15,6 @@ from holdall.engine.network_files import FILE_TARGETS
 from holdall.engine.options import CreateOptions
 from holdall.engine.resolve import resolve
 from holdall.errors import ContainerNotFound, DockerfileError, StepFailed
-from holdall.events import silent
 from holdall.oci.container_config import ContainerConfig
 from holdall.store.containers import ContainerRow
 
@@ -25,10 +24,12 @@ if TYPE_CHECKING:
 
     from holdall.build.options import BuildOptions
     from holdall.build.running import RunWork
+    from holdall.build.stop import Stop
     from holdall.dockerfile.mount import Mount
     from holdall.engine.attachment import Attachment
     from holdall.engine.container import Container
     from holdall.engine.engine import Engine
+    from holdall.events import Reporter
     from holdall.image.image import Image as StoredImage
     from holdall.layer.hashing import Writable
 
@@ -40,14 +41,15 @@ SCRIPT_MOUNT = "/dev/pipes/script"
 class StepRunner:
     """A `Runner` (build/build.py) that makes a container for each step and removes it."""
 
-    def __init__(self, engine: Engine, options: BuildOptions) -> None:
+    def __init__(self, engine: Engine, options: BuildOptions, stop: Stop) -> None:
         self._engine = engine
         self._options = options
+        self._stop = stop
 
-    def image(self, name: str, platform: str | None) -> StoredImage:
+    def image(self, name: str, platform: str | None, report: Reporter) -> StoredImage:
         """A base image."""
         pull = "always" if self._options.pull else "missing"
-        found = self._engine.images.ensure(name, pull=pull, platform=platform, reporter=silent)
+        found = self._engine.images.ensure(name, pull=pull, platform=platform, reporter=report)
         store = self._engine.images.writing
         return store.image(store.get(found.id))
 
@@ -61,7 +63,9 @@ class StepRunner:
             try:
                 # while this line is open the supervisor leaves the removal to us; when we die it removes the container
                 with container.open(start=True) as attachment:
-                    code = _relayed(attachment, tell)
+                    with self._stop.calling(container.kill):
+                        code = _relayed(attachment, tell)
+                    self._stop.check()
                     if code != 0:
                         raise StepFailed(f"the command ended with exit code {code}", code=code or 1)
                     self._write(container, work, out)
@@ -74,13 +78,13 @@ class StepRunner:
     @contextmanager
     def _locks(self, work: RunWork) -> Iterator[None]:
         """Have the caches to ourselves that are to be had by one command at a time."""
-        from holdall.store import locks
-
         with ExitStack() as stack:
             for mount in work.step.mounts:
                 if mount.type == "cache" and mount.sharing == "locked":
                     path = self._cache_folder(mount, os.path.normpath(f"{work.step.working_dir}/{mount.target}"))
-                    stack.enter_context(locks.acquire(f"{self._engine.paths.ingest}/{os.path.basename(path)}.lock"))
+                    stack.enter_context(
+                        self._stop.acquire(f"{self._engine.paths.ingest}/{os.path.basename(path)}.lock")
+                    )
             yield
 
     def _write(self, container: Container, work: RunWork, out: Writable) -> None:

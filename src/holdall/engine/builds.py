@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
+    from holdall.build.stop import Stop
     from holdall.engine.engine import Engine
     from holdall.store.build_cache import BuildCache, CachedLayer
 
@@ -23,10 +24,14 @@ class Builds:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def build(self, options: BuildOptions, report: BuildReporter | None = None) -> Image:
-        """Build and name an image. Raises DockerfileError, StepFailed, ImageNotFound, and what a step raises."""
+    def build(self, options: BuildOptions, report: BuildReporter | None = None, *, stop: Stop | None = None) -> Image:
+        """Build and name an image; `stop` (internal) ends it early.
+
+        Raises DockerfileError, StepFailed, ImageNotFound, Cancelled, and what a step raises.
+        """
         from holdall.build.build import Build
         from holdall.build.progress import silent as untold
+        from holdall.build.stop import Stop
         from holdall.engine.build_steps import StepRunner
         from holdall.record import replace
 
@@ -34,9 +39,10 @@ class Builds:
         store = self._engine.images.writing
         if options.epoch is None:
             options = replace(options, epoch=epoch_of(options))
+        ended = stop or Stop()
         with (
             store.hold() as hold,
-            Build(options, store, hold, StepRunner(self._engine, options), report or untold) as build,
+            Build(options, store, hold, StepRunner(self._engine, options, ended), report or untold, ended) as build,
         ):
             record = store.write(build.solve(), references[0] if references else None, progress=silent)
             for reference in references[1:]:

@@ -12,7 +12,10 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdall.store.database import Database
+    from holdall.store.holds import HeldContent
     from holdall.store.snapshots.snapshotter import Snapshotter
 
 CHUNK = 1 << 20
@@ -40,17 +43,20 @@ class BuildCache:
         self._database = database
         self._snapshots = snapshots
 
-    def find(self, key: str) -> CachedLayer | None:
-        """The layer of a step, if it is here whole; used now."""
+    def find(self, key: str, hold: HeldContent) -> CachedLayer | None:
+        """The layer of a step, if it is here whole; from now on it stays as long as `hold`."""
         rows = self._database.all(f"SELECT {COLUMNS} FROM build_cache WHERE key = ?", (key,))
         if not rows:
             return None
         found = _row(rows[0])
-        if not self._snapshots.has(str(found.diff_id)):
-            return None
+        hold.keep_found(found.descriptor.digest, found.diff_id)
+        return found if self._snapshots.has(str(found.diff_id)) else None
+
+    def used(self, keys: Iterable[str]) -> None:
+        """Note that these were of use now."""
+        now = time.time_ns()
         with self._database.transaction() as database:
-            database.execute("UPDATE build_cache SET used = ? WHERE key = ?", (time.time_ns(), key))
-        return found
+            database.executemany("UPDATE build_cache SET used = ? WHERE key = ?", [(now, key) for key in keys])
 
     def keep(self, key: str, descriptor: Descriptor, diff_id: Digest, what: str, size: int) -> None:
         """Remember what a step made. Raises NoSpace, NotPermitted."""

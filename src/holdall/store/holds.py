@@ -69,6 +69,15 @@ class HeldContent(ContentStore):
         """Hold an unpacked layer, be it there or not."""
         self._keep(f"{LAYER}{diff_id}")
 
+    def keep_found(self, digest: Digest, diff_id: Digest) -> None:
+        """Hold a blob and its layer, in one transaction."""
+        subjects = [one for one in (str(digest), f"{LAYER}{diff_id}") if one not in self._held]
+        if subjects:
+            with self._database.transaction() as database:
+                for subject in subjects:
+                    database.execute("INSERT OR IGNORE INTO holds VALUES (?, ?)", (self._name, subject))
+            self._held.update(subjects)
+
     def close(self) -> None:
         """Give everything up. Idempotent."""
         if self._lock.fd < 0:
