@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ from holdall.build import lookup
 from holdall.build.tree import Tree
 from holdall.dockerfile import ignore
 from holdall.linux.stack import view
+from holdall.store import scratch
 from holdall.store.build_cache import FileDigests
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Sources:
         return view(self._stack.enter_context(self._store.snapshots.view(diff_ids)))
 
     def _empty(self) -> int:
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=self._store.content.paths.ingest))
+        folder = self._stack.enter_context(scratch.folder(self._store.content.paths))
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _rules(self, fd: int) -> ignore.IgnoreRules | None:

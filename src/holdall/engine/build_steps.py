@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -17,6 +16,7 @@ from holdall.engine.resolve import resolve
 from holdall.errors import ContainerNotFound, DockerfileError, StepFailed
 from holdall.oci.container_config import ContainerConfig
 from holdall.store.containers import ContainerRow
+from holdall.store.scratch import folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class StepRunner:
     def run(self, work: RunWork, out: Writable, tell: Callable[[bytes], None]) -> None:
         """Execute a step and write the tar of what it changed."""
         with (
-            tempfile.TemporaryDirectory(prefix="step-", dir=self._engine.paths.ingest) as scratch,
+            folder(self._engine.paths) as scratch,
             self._locks(work),
         ):
             container = self._create(work, scratch)

@@ -10,7 +10,7 @@ import os
 import time
 
 from holdall.record import record
-from holdall.store import layout_index, locks
+from holdall.store import layout_index, locks, scratch
 from holdall.store.budget import BLOB, PART, keep
 from holdall.store.leases import Leases
 from holdall.store.rows import sweep_rows
@@ -90,13 +90,20 @@ def cached(one: Cached) -> Garbage:
 
 
 def _ingest(database: Database, paths: Paths, grace: float, *, dry_run: bool) -> Iterator[Garbage]:
-    """Files in ingest/ whose owner is gone: partial downloads, locks, holds (their rows go with the next sweep)."""
+    """Files and folders in ingest/ whose owner is gone: partial downloads, locks, holds (their rows go with the next
+    sweep), folders of builds.
+    """
     uploads = {name_of(digest, place) for digest, place in database.all("SELECT digest, repository FROM uploads")}
     oldest = time.time() - grace
     for name in sorted(os.listdir(paths.ingest)):
         if name in uploads:
             continue
         path = f"{paths.ingest}/{name}"
+        if os.path.isdir(path):
+            size = disk_usage(path)
+            if scratch.attempt(path, dry_run=dry_run):
+                yield Garbage("trash", path, size)
+            continue
         if grace and name.endswith(PART) and _is_younger(path, oldest):
             # not even its lock is tried: whoever goes on with it must get that at once
             continue
