@@ -34,6 +34,7 @@ class CachedLayer:
     size: int
     created: int
     used: int
+    uses: int = 1
 
 
 class BuildCache:
@@ -56,14 +57,16 @@ class BuildCache:
         """Note that these were of use now."""
         now = time.time_ns()
         with self._database.transaction() as database:
-            database.executemany("UPDATE build_cache SET used = ? WHERE key = ?", [(now, key) for key in keys])
+            database.executemany(
+                "UPDATE build_cache SET used = ?, uses = uses + 1 WHERE key = ?", [(now, key) for key in keys]
+            )
 
     def keep(self, key: str, descriptor: Descriptor, diff_id: Digest, what: str, size: int) -> None:
         """Remember what a step made. Raises NoSpace, NotPermitted."""
         now = time.time_ns()
         with self._database.transaction() as database:
             database.execute(
-                "INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO build_cache ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
                 (
                     key, str(diff_id), str(descriptor.digest), descriptor.media_type, descriptor.size, what[:500], size,
                     now, now,
@@ -122,10 +125,10 @@ class FileDigests:
                     database.execute("INSERT OR REPLACE INTO file_digests VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-COLUMNS = "key, diff_id, digest, media_type, blob_size, what, size, created, used"
+COLUMNS = "key, diff_id, digest, media_type, blob_size, what, size, created, used, uses"
 
 
-def _row(row: tuple[str, str, str, str, int, str, int, int, int]) -> CachedLayer:
-    key, diff_id, digest, media_type, blob_size, what, size, created, used = row
+def _row(row: tuple[str, str, str, str, int, str, int, int, int, int]) -> CachedLayer:
+    key, diff_id, digest, media_type, blob_size, what, size, created, used, uses = row
     descriptor = Descriptor(media_type, Digest.parse(digest), blob_size)
-    return CachedLayer(key, descriptor, Digest.parse(diff_id), what, size, created, used)
+    return CachedLayer(key, descriptor, Digest.parse(diff_id), what, size, created, used, uses)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from holdall.errors import ImageInUse, ImageNotFound
 from holdall.record import record
-from holdall.store import labels
+from holdall.store import labels, members
 from holdall.store.image_writer import settle
 from holdall.store.names import drop_image, drop_name, drop_unused_manifests
 from holdall.store.records import familiar
@@ -42,8 +42,10 @@ class _Work:
         self.blobs: set[str] = set()
         self.layers: set[str] = set()
         self.deleted: set[str] = set()
+        self.targets: set[str] = set()
 
     def untag(self, name: Name) -> None:
+        self.targets.add(name.target)
         self.blobs |= drop_name(self.database, name.text)
         self.lines.append(f"Untagged: {familiar(name.text)}")
 
@@ -57,6 +59,12 @@ class _Work:
         self.blobs |= blobs
         self.layers |= layers
         self.lines.append(f"Deleted: {image.id}")
+
+    def finish(self, store: ImageStore) -> None:
+        """Other platforms of what no name stands for any more go too; then manifests that nothing needs."""
+        for image in members.orphans(self.database, self.targets):
+            self.delete(store.get(image), ())
+        self.blobs |= drop_unused_manifests(self.database)
 
 
 def remove(store: ImageStore, text: str, *, force: bool, prune_parents: bool, running: Collection[str] = ()) -> Removal:
@@ -78,7 +86,7 @@ def remove(store: ImageStore, text: str, *, force: bool, prune_parents: bool, ru
                 _delete(
                     store, work, image, names, users, running, force=force, quiet=bool(chosen), parents=prune_parents
                 )
-            work.blobs |= drop_unused_manifests(database)
+            work.finish(store)
         return work
 
     return _finish(store, deleting(store.database, rows))
@@ -101,7 +109,7 @@ def prune(
                 if labels.match(image.labels, wanted, unwanted):
                     work.delete(image, image.names)
                     _delete_parents(store, work, image.parent)
-            work.blobs |= drop_unused_manifests(database)
+            work.finish(store)
         return work
 
     return _finish(store, deleting(store.database, rows))

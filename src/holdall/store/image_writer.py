@@ -17,7 +17,7 @@ from holdall.oci import mediatype, timestamp
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.manifest import Manifest
 from holdall.record import replace
-from holdall.store import compressed, labels, layout_index, remake
+from holdall.store import compressed, labels, layout_index, members, remake
 from holdall.store.ingest import copy_blob
 from holdall.store.names import drop_unused_manifests, put_name
 from holdall.store.records import Name
@@ -55,6 +55,7 @@ def write(
     index: Index | None = None,
     parent: str = "",
     pulled: bool = False,
+    member: bool = False,
     progress: Reporter = silent,
 ) -> ImageRecord:
     """See `ImageStore.write`."""
@@ -67,7 +68,8 @@ def write(
         hold.put(listed, listed.data or b"")
         if index is not None:
             hold.put(index.descriptor, index.raw)
-        garbage = _commit(store, image, listed, infos, names, parent)
+        target = str(index.digest) if index is not None and member else ""
+        garbage = _commit(store, image, listed, infos, names, parent, target)
     settle(store, garbage)
     release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
     _keep_budget(store)
@@ -214,7 +216,13 @@ def _lasting(store: ImageStore, layer: Layer) -> Descriptor:
 
 
 def _commit(
-    store: ImageStore, image: Image, listed: Descriptor, infos: list[LayerInfo], names: list[Name], parent: str
+    store: ImageStore,
+    image: Image,
+    listed: Descriptor,
+    infos: list[LayerInfo],
+    names: list[Name],
+    parent: str,
+    target: str,
 ) -> set[str]:
     """Rows for everything; digests that may have become garbage because a name moved."""
     garbage: set[str] = set()
@@ -223,6 +231,8 @@ def _commit(
             database.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?)", (info.diff_id, info.size, info.entries))
         _insert_image(database, image, sum(info.size for info in infos), parent)
         _insert_manifest(database, image, listed)
+        if target:
+            members.note(database, target, str(image.id), str(image.digest))
         for name in names:
             garbage |= put_name(database, name, str(image.id))
         garbage |= drop_unused_manifests(database)

@@ -77,7 +77,8 @@ class ImageStore:
         return self._record(rows[0])
 
     def list(self, *, intermediate: bool = False) -> tuple[ImageRecord, ...]:
-        """Images, newest first; those without name that only serve as parents when `intermediate`."""
+        """Images, newest first; those without name that only serve as parents, or as other platforms of
+        an image with a name, when `intermediate`."""
         names: dict[str, list[Name]] = {}
         for row in self.database.all(f"SELECT image, {NAME_COLUMNS} FROM names ORDER BY name"):
             names.setdefault(row[0], []).append(Name(*row[1:]))
@@ -85,8 +86,10 @@ class ImageStore:
         records = [_record(row, tuple(names.get(row[0], ()))) for row in rows]
         if intermediate:
             return tuple(records)
-        parents = {record.parent for record in records}
-        return tuple(record for record in records if record.names or record.id not in parents)
+        from holdall.store.members import hidden
+
+        passed_over = {record.parent for record in records} | hidden(self.database)
+        return tuple(record for record in records if record.names or record.id not in passed_over)
 
     def config(self, record: ImageRecord) -> ImageConfig:
         """The image's configuration. Raises BlobNotFound, StoreCorrupt."""
@@ -131,17 +134,21 @@ class ImageStore:
         index: Index | None = None,
         parent: str = "",
         pulled: bool = False,
+        member: bool = False,
         progress: Reporter = silent,
     ) -> ImageRecord:
         """Store an image: missing blobs copied from its source, layers unpacked, then one commit names it.
 
         `reference` gets the tag (moved if another image had it) or, when it has a digest, a digest reference;
         `pulled` also records the digest the tag was resolved to (that of `index` if given). `parent` is the ID of
-        the image this one was made from here. Raises IntegrityError, InvalidManifest, NoSpace, BlobNotFound.
+        the image this one was made from here. With `member` it will be found by its platform under any name that
+        stands for `index`. Raises IntegrityError, InvalidManifest, NoSpace, BlobNotFound.
         """
         from holdall.store.image_writer import write
 
-        return write(self, image, reference, index=index, parent=parent, pulled=pulled, progress=progress)
+        return write(
+            self, image, reference, index=index, parent=parent, pulled=pulled, member=member, progress=progress
+        )
 
     def tag(self, record: ImageRecord, reference: Reference) -> None:
         """Give the image another name, taking it from another image if need be. Raises ImageNotFound."""

@@ -15,6 +15,10 @@ def put_name(database: Database, name: Name, image: str) -> set[str]:
         "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?)",
         (name.text, name.repository, name.tag, name.target, name.manifest, image),
     )
+    if old and old[0] != name.target:
+        database.execute(
+            "DELETE FROM members WHERE target = ?1 AND NOT EXISTS (SELECT 1 FROM names WHERE target = ?1)", (old[0],)
+        )
     return set(old) if old else set()
 
 
@@ -26,10 +30,11 @@ def drop_name(database: Database, text: str) -> set[str]:
 
 
 def drop_unused_manifests(database: Database) -> set[str]:
-    """Forget manifests that are neither an image's first nor behind a name; digests that may have become garbage."""
+    """Forget manifests that are no image's first, behind no name and no index; digests that may have become garbage."""
     unused = database.execute(
         """SELECT digest FROM manifests
         WHERE NOT EXISTS (SELECT 1 FROM names WHERE names.manifest = manifests.digest)
+        AND NOT EXISTS (SELECT 1 FROM members WHERE members.manifest = manifests.digest)
         AND NOT EXISTS (SELECT 1 FROM images WHERE images.manifest = manifests.digest)"""
     ).fetchall()
     garbage: set[str] = set()
@@ -44,8 +49,10 @@ def drop_image(database: Database, image: str) -> tuple[set[str], set[str]]:
     blobs: set[str] = set()
     for (digest,) in database.execute("SELECT digest FROM manifests WHERE image = ?", (image,)).fetchall():
         blobs |= parts_of(database, digest)
-    for (target,) in database.execute("SELECT target FROM names WHERE image = ?", (image,)).fetchall():
-        blobs.add(target)
+    rows = database.execute(
+        "SELECT target FROM names WHERE image = ?1 UNION SELECT target FROM members WHERE image = ?1", (image,)
+    )
+    blobs.update(target for (target,) in rows.fetchall())
     row = database.execute("SELECT layers FROM images WHERE id = ?", (image,)).fetchone()
     database.execute("DELETE FROM names WHERE image = ?", (image,))
     database.execute("DELETE FROM images WHERE id = ?", (image,))
@@ -72,9 +79,9 @@ def used_layers(database: Database) -> set[str]:
 
 
 def used_blobs(database: Database) -> set[str]:
-    """Digests that a manifest, a name or the build cache needs."""
+    """Digests that a manifest, a name, an index of several platforms or the build cache needs."""
     rows = database.execute(
         """SELECT digest FROM parts UNION SELECT digest FROM manifests UNION SELECT target FROM names
-        UNION SELECT digest FROM build_cache"""
+        UNION SELECT digest FROM build_cache UNION SELECT target FROM members"""
     )
     return {digest for (digest,) in rows}

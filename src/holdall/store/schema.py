@@ -131,4 +131,24 @@ VERSION_3 = (
 """Version 3. `build_cache`: the layer that the build step with this key made (build/keys.py), and the blob a manifest
 names for it. `file_digests`: contents of files of build contexts, good while stat(2) says the same."""
 
-MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
+VERSION_4 = (
+    """CREATE TABLE members (
+        target TEXT NOT NULL,
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        manifest TEXT NOT NULL,
+        PRIMARY KEY (target, image)) WITHOUT ROWID""",
+    "CREATE INDEX members_image ON members (image)",
+    "ALTER TABLE build_cache ADD COLUMN uses INTEGER NOT NULL DEFAULT 1",
+    """CREATE TABLE cache_mounts (
+        name TEXT PRIMARY KEY,
+        id TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        uses INTEGER NOT NULL,
+        exported TEXT NOT NULL DEFAULT '')""",
+)
+"""Version 4. `members`: this image, by this manifest of it, is one platform of the index `target`. `build_cache.uses`:
+how often the layer was of use. `cache_mounts`: the folders of RUN --mount=type=cache, their names and what an export of
+them came to."""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
