@@ -23,7 +23,8 @@ def arguments(parser: Parser) -> None:
     parser.value("--storage", help="folder for blobs and rows, made when missing", metavar="DIR")
     parser.value("--access", help="file of users and rules by repository, read again when it changes", metavar="FILE")
     parser.value("--htpasswd", help="users and their bcrypt hashes (htpasswd -B), read again on change", metavar="FILE")
-    parser.flag("--anonymous-pull", help="with --htpasswd: pulling needs no log-in")
+    parser.flag("--anonymous-pull", help="with --htpasswd or --tokens: pulling needs no log-in")
+    parser.flag("--tokens", help="give out signed tokens at /token, and ask clients for them (Docker's scheme)")
     parser.value("--tls-cert", help="certificate chain (PEM), loaded again when it changes", metavar="FILE")
     parser.value("--tls-key", help="its key, unless it is in the same file", metavar="FILE")
     parser.value("--access-log", help='a JSON line for each request; "-" is standard error', metavar="FILE")
@@ -61,6 +62,7 @@ def main(state: State, options: Namespace) -> int:
         access_file=options.access or "",
         htpasswd=options.htpasswd or "",
         anonymous_pull=options.anonymous_pull,
+        tokens=options.tokens,
         tls_cert=options.tls_cert or "",
         tls_key=options.tls_key or "",
         access_log=options.access_log or "",

@@ -1,119 +1,126 @@
-"""Who is let in: HTTP Basic against the password file, rules of the access file, both read again when they change."""
+"""What decides who is let in: password file, access file, robot tokens and keys, all read again when they change."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import time
 
 from holdall.errors import HoldallError
-from holdall.registry.server import rules
+from holdall.record import replace
+from holdall.registry.server import accessfile, robots, rules
+from holdall.registry.server.documents import Watched, change
+from holdall.registry.server.identity import People
 from holdall.registry.server.passwords import Passwords, fingerprint
-from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.visitor import Visitor, everything
+from holdall.registry.server.robots import Robots
+from holdall.registry.server.token_settings import KEYS, TokenSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdall.registry.server.rules import Rules
+    from holdall.registry.server.accessfile import AccessFile
+    from holdall.registry.server.shelf import Shelf
+    from holdall.registry.server.storage import Catalog
+    from holdall.registry.server.tokens import Tokens
 
 RELOAD_SECONDS = 1.0
-MAX_HEADER = 4_096
-MAX_WAITING = 64
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="holdall", charset="UTF-8"'}
+HURRY_SECONDS = 0.1
 
 
 class Access:
-    """The gate. `access` is the TOML file; `htpasswd` alone will do; with neither, everybody may do everything."""
+    """The state. `access` is the TOML file; `htpasswd` or `tokens` alone will do; without, everybody may do everything.
 
-    def __init__(self, *, access: str = "", htpasswd: str = "", anonymous_pull: bool = False) -> None:
+    `attach` gives it the registry's storage, where robot tokens and keys are, before the first request.
+    """
+
+    def __init__(
+        self, *, access: str = "", htpasswd: str = "", anonymous_pull: bool = False, tokens: bool = False
+    ) -> None:
         self._access = access
         self._htpasswd = htpasswd
         self._anonymous_pull = anonymous_pull
-        self._seen: tuple[str, str] = ("", "")
-        self._rules: Rules | None = None
-        self._passwords: Passwords | None = None
+        self._tokens_wanted = tokens
+        self._seen: tuple[str, ...] = ()
         self._next_look = 0.0
-        self._checking = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._shelf: Shelf | None = None
+        self._robots: Watched | None = None
+        self._keys: Watched | None = None
+        self.people: People | None = None
+        self.tokens: Tokens | None = None
+        self.settings = accessfile.AccessFile(rules.Rules(()))
         self.load()
 
     @property
     def open(self) -> bool:
         """Whether there are no users at all."""
-        return self._rules is None
+        return self.people is None
 
     def load(self) -> None:
         """Read the files. Raises OSError, InvalidInput, Unsupported; then what was known stays."""
-        if not self._access and not self._htpasswd:
+        if not self._access and not self._htpasswd and not self._tokens_wanted:
             return
-        found = rules.read(self._access) if self._access else rules.plain("", anonymous_pull=self._anonymous_pull)
-        path = self._htpasswd or found.htpasswd
-        seen = (fingerprint(self._access), fingerprint(path))
-        passwords = Passwords.read(path) if path else Passwords({})
-        self._rules, self._passwords, self._seen = rules.Rules(found.rules, path), passwords, seen
+        found = self._read()
+        seen = self._fingerprints(found)
+        passwords = Passwords.read(found.htpasswd) if found.htpasswd else Passwords({})
+        known = Robots() if self.people is None else self.people.robots
+        tokens = self._make_tokens(found)
+        self.settings, self.tokens, self._seen = found, tokens, seen
+        self.people = People(found.rules, passwords, known)
 
-    def reload(self, note: Callable[[str], None]) -> None:
-        """Read the files again if they changed since, at most once a second; `note` is told of failures."""
+    def _read(self) -> AccessFile:
+        if self._access:
+            found = accessfile.read(self._access)
+        else:
+            found = accessfile.AccessFile(rules.plain(anonymous_pull=self._anonymous_pull))
+        if self._htpasswd:
+            found = replace(found, htpasswd=self._htpasswd)
+        return replace(found, tokens=TokenSettings()) if self._tokens_wanted and found.tokens is None else found
+
+    def _fingerprints(self, found: AccessFile) -> tuple[str, ...]:
+        return tuple([fingerprint(path) for path in (self._access, *found.files)])
+
+    def _make_tokens(self, found: AccessFile) -> Tokens | None:
+        """None as long as there are no keys yet."""
+        if found.tokens is None or self._keys is None or not self._keys.raw:
+            return None
+        from holdall.registry.server.tokens import Tokens
+
+        return Tokens(found.tokens, found.issuers, self._keys.raw)
+
+    def attach(self, shelf: Shelf) -> None:
+        """Take robot tokens and keys from this storage. Raises what it raises, and StoreCorrupt."""
+        if self.people is not None:
+            self._shelf = shelf
+            self._robots, self._keys = Watched(shelf.catalog, robots.DOCUMENT), Watched(shelf.catalog, KEYS)
+            self._look(self.people, self._robots, self._keys, shelf.catalog)
+
+    def _look(self, people: People, known: Watched, keys: Watched, catalog: Catalog) -> None:
+        """Read the documents that changed; make the first key when there is none."""
+        if known.look():
+            people.robots = Robots(known.raw)
+        if self.settings.tokens is None:
+            return
+        changed = keys.look()
+        if not keys.raw:
+            from holdall.registry.server import signing
+
+            change(catalog, KEYS, lambda raw: signing.first(raw, time.time()))
+            changed = keys.look()
+        if changed or self.tokens is None:
+            self.tokens = self._make_tokens(self.settings)
+
+    async def reload(self, note: Callable[[str], None], *, hurry: bool = False) -> None:
+        """Read again what changed since, at most once a second (in a hurry ten times); `note` is told of failures."""
         now = time.monotonic()
-        if self._rules is None or now < self._next_look:
+        early = RELOAD_SECONDS - HURRY_SECONDS if hurry else 0.0
+        if self.people is None or now < self._next_look - early:
             return
         self._next_look = now + RELOAD_SECONDS
-        seen = (fingerprint(self._access), fingerprint(self._rules.htpasswd))
-        if seen == self._seen:
-            return
+        seen = self._fingerprints(self.settings)
         try:
-            self.load()
+            if seen != self._seen:
+                self.load()
+            if self._shelf is not None and self._robots is not None and self._keys is not None:
+                await self._shelf.read(self._look, self.people, self._robots, self._keys, self._shelf.catalog)
         except (HoldallError, OSError) as err:
             self._seen = seen
             note(f"the access rules stay as they were: {err}")
-
-    async def visitor(self, authorization: str | None) -> Visitor:
-        """Who sends this header. Raises Refusal (401) for a wrong password, 429 when too many are being checked."""
-        if self._rules is None or self._passwords is None:
-            return Visitor("", everything)
-        user, password = _basic(authorization)
-        if not user and not password:
-            return Visitor("", self._rules.allow)
-        passwords = self._passwords
-        if not passwords.remembered(user, password) and not await self._check(passwords, user, password):
-            raise Refusal("UNAUTHORIZED", "wrong user or password", headers=CHALLENGE)
-        return Visitor(user, self._rules.allow)
-
-    async def _check(self, passwords: Passwords, user: str, password: str) -> bool:
-        if self._waiting >= MAX_WAITING:
-            raise Refusal("TOOMANYREQUESTS", "too many log-ins at once", headers={"Retry-After": "5"})
-        self._waiting += 1
-        try:
-            # one at a time: guessing passwords must not cost the machine all its cores
-            async with self._checking:
-                return await asyncio.to_thread(passwords.check, user, password)
-        finally:
-            self._waiting -= 1
-
-    def require(self, visitor: Visitor, action: str, repository: str) -> None:
-        """Raise Refusal (401 for nobody in particular, 403 for a user) unless the visitor may."""
-        if visitor.may(action, repository):
-            return
-        if visitor.user:
-            raise Refusal("DENIED", f'"{visitor.user}" may not {action} here')
-        raise Refusal("UNAUTHORIZED", "log in first", headers=CHALLENGE)
-
-    def require_login(self, visitor: Visitor) -> None:
-        """Raise Refusal (401) for nobody in particular if there are users: clients learn here that they may log in."""
-        if self._rules is not None and not visitor.user:
-            raise Refusal("UNAUTHORIZED", "log in first", headers=CHALLENGE)
-
-
-def _basic(header: str | None) -> tuple[str, str]:
-    if not header:
-        return "", ""
-    scheme, _, text = header.partition(" ")
-    if scheme.lower() != "basic" or len(text) > MAX_HEADER:
-        raise Refusal("UNAUTHORIZED", "only basic authentication is known", headers=CHALLENGE)
-    try:
-        user, _, password = base64.b64decode(text.strip(), validate=True).decode().partition(":")
-    except ValueError as err:
-        raise Refusal("UNAUTHORIZED", "malformed credentials", headers=CHALLENGE) from err
-    return user, password

@@ -7,10 +7,13 @@ import time
 
 from aiohttp import ClientPayloadError, web
 
-from holdall.registry.server import blobs, journal, listings, manifests, route, uploads, visitor
+from holdall.registry.server import blobs, journal, listings, manifests, receiving, route, scopes, uploads, visitor
+from holdall.registry.server.door import TOKEN_PATH, Door, Guest
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER, Exchange
 from holdall.registry.server.hashing import Hashes
+from holdall.registry.server.limits import Limiter
 from holdall.registry.server.refusal import Refusal
+from holdall.registry.server.token_server import MAX_FORM, METHODS, TokenServer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +52,15 @@ class App:
     """Answers requests. `draining` makes every answer the last one of its connection."""
 
     def __init__(
-        self, shelf: Shelf, access: Access, meters: Meters, *, log: Journal, audit: Journal, bounds: Bounds
+        self,
+        shelf: Shelf,
+        access: Access,
+        meters: Meters,
+        *,
+        log: Journal,
+        audit: Journal,
+        bounds: Bounds,
+        limiter: Limiter | None = None,
     ) -> None:
         self.shelf = shelf
         self.access = access
@@ -60,6 +71,9 @@ class App:
         self.busy: set[object] = set()
         self._hashes = Hashes()
         self._bounds = bounds
+        self.door = Door(access, Limiter() if limiter is None else limiter, self.complain)
+        self._token_server = TokenServer(self.door)
+        access.attach(shelf)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever happens."""
@@ -92,24 +106,27 @@ class App:
     async def _answer(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
         found = route.find(request.path)
         if found is None:
-            return await self._aside(request)
+            return await self._aside(request, seen)
         seen.kind = found.kind
         method = "GET" if request.method == "HEAD" else request.method
         if request.method not in route.METHODS[found.kind]:
             allowed = ", ".join(route.METHODS[found.kind])
             raise Refusal("UNSUPPORTED", "this method is not for this path", headers={"Allow": allowed}, close=True)
-        self.access.reload(self.complain)
-        who = await self.access.visitor(request.headers.get("Authorization"))
-        seen.user = who.user
+        source = request.query.get("from", "") if found.kind == route.UPLOADS else ""
+        action = action_of(found, method)
+        guest = seen.guest = await self.door.admit(request, scopes.needed(found, action, source))
+        who = guest.visitor
         if found.kind == route.ROOT:
-            self.access.require_login(who)
-        elif found.repository:
-            self.access.require(who, action_of(found, method), found.repository)
+            self.door.require_root(guest)
+        elif found.kind == route.CATALOG:
+            who = self.door.require_catalog(guest)
+        else:
+            self.door.require(guest, action, found.repository)
         exchange = Exchange(request, found, who, self.shelf, self._hashes, self._bounds)
         seen.exchange = exchange
         return await HANDLERS[found.kind, method](exchange)
 
-    async def _aside(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _aside(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
         if request.path == "/healthz":
             return web.Response(body=b"ok\n", content_type="text/plain")
         if request.path == "/readyz":
@@ -118,17 +135,41 @@ class App:
             await self.shelf.read(self.shelf.catalog.session, "")
             return web.Response(body=b"ok\n", content_type="text/plain")
         if request.path == "/metrics":
-            self.access.require_login(await self.access.visitor(request.headers.get("Authorization")))
+            seen.guest = await self.door.admit(request)
+            self.door.require_login(seen.guest)
             counts = await self.shelf.work(self.shelf.catalog.counts)
             headers = {"Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8"}
             return web.Response(body=self.meters.render(counts).encode(), headers=headers)
+        if request.path == TOKEN_PATH and self.access.settings.tokens is not None:
+            seen.kind = "token"
+            return await self._token(request, seen)
         raise Refusal("NAME_UNKNOWN", "there is nothing here", close=True)
+
+    async def _token(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
+        caller = await self.door.caller(request)
+        seen.guest = Guest(visitor.Visitor("", visitor.nothing), caller)
+        if request.method not in METHODS:
+            raise Refusal(
+                "UNSUPPORTED", "this method is not for this path", headers={"Allow": ", ".join(METHODS)}, close=True
+            )
+        tokens = self.access.tokens
+        if tokens is None:
+            raise Refusal("UNKNOWN", "the keys for tokens cannot be read now", status=503, close=True)
+        seen.exchange = Exchange(
+            request, route.Route("token"), seen.guest.visitor, self.shelf, self._hashes, self._bounds
+        )
+        form = await receiving.whole(seen.exchange, MAX_FORM) if request.method == "POST" else b""
+        user, body = await self._token_server.answer(request, caller, tokens, form)
+        seen.guest = Guest(visitor.Visitor(user, visitor.nothing), caller)
+        return web.Response(body=body, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
 
     def _refuse(self, request: web.BaseRequest, refusal: Refusal, seen: _Seen) -> web.Response:
         if refusal.status in (401, 403):
             self.meters.add("denials" if refusal.status == 403 else "login_failures")
         if refusal.status == 408:
             self.meters.add("slow_clients")
+        if refusal.status == 429:
+            self.meters.add("rate_limited")
         seen.code = refusal.code
         headers = {"Content-Type": "application/json", **refusal.headers}
         response = web.Response(status=refusal.status, body=refusal.body(), headers=headers)
@@ -148,10 +189,13 @@ class App:
         self.meters.request(seen.kind, status, seconds)
         self.meters.add("bytes_received", received)
         self.meters.add("bytes_sent", out)
+        if seen.guest is not None:
+            spent = 0 if seen.exchange is None else seen.exchange.spent
+            self.door.spend(seen.guest, received + out - spent)
         audited = self.audit.on and (request.method in journal.AUDITED or status in (401, 403))
         if not self.log.on and not audited:
             return
-        facts = journal.facts(request, seen.user, status, (received, out), seconds)
+        facts = journal.facts(request, seen.guest, status, (received, out), seconds)
         if seen.code:
             facts["error"] = seen.code
         if self.log.on:
@@ -168,11 +212,11 @@ class App:
 class _Seen:
     """What is known of a request for the log, as far as it came."""
 
-    __slots__ = ("code", "exchange", "kind", "user")
+    __slots__ = ("code", "exchange", "guest", "kind")
 
     def __init__(self) -> None:
         self.kind = "other"
-        self.user = ""
+        self.guest: Guest | None = None
         self.code = ""
         self.exchange: Exchange | None = None
 

@@ -31,7 +31,7 @@ class Bounds:
 class Exchange:
     """A request and its surroundings. `received` counts the bytes of its body."""
 
-    __slots__ = ("hashes", "lease", "max_blob", "received", "request", "route", "shelf", "visitor")
+    __slots__ = ("hashes", "lease", "max_blob", "received", "request", "route", "shelf", "spent", "visitor")
 
     def __init__(
         self, request: web.BaseRequest, route: Route, visitor: Visitor, shelf: Shelf, hashes: Hashes, bounds: Bounds
@@ -44,6 +44,7 @@ class Exchange:
         self.max_blob = bounds.max_blob
         self.lease = bounds.lease
         self.received = 0
+        self.spent = 0
 
     @property
     def is_head(self) -> bool:

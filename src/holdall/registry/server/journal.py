@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from holdall.registry.server.door import Guest
+
 FLUSH_SECONDS = 0.25
 MAX_TEXT = 512
 MAX_BUFFERED = 64 << 10
@@ -78,13 +80,13 @@ class Journal:
 
 
 def facts(
-    request: web.BaseRequest, user: str, status: int, sizes: tuple[int, int], seconds: float
+    request: web.BaseRequest, guest: Guest | None, status: int, sizes: tuple[int, int], seconds: float
 ) -> dict[str, object]:
-    """What a line says of a request; `sizes` are bytes in and out."""
+    """What a line says of a request; `sizes` are bytes in and out. Who was not let in has no `guest`."""
     return {
         "time": round(time.time(), 3),
-        "client": request.remote or "",
-        "user": user,
+        "client": (request.remote or "") if guest is None else guest.caller.address,
+        "user": "" if guest is None else guest.visitor.user,
         "method": request.method,
         "path": shown(request.path_qs),
         "status": status,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import mmap
 
-KINDS = ("root", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers", "other")
+KINDS = ("root", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers", "token", "other")
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SINGLE = (
-    "in_flight", "bytes_received", "bytes_sent", "login_failures", "denials", "slow_clients",
+    "in_flight", "bytes_received", "bytes_sent", "login_failures", "denials", "slow_clients", "rate_limited",
+    "events_noted", "events_sent", "events_lost", "events_failures",
     "gc_rounds", "gc_links", "gc_manifests", "gc_blobs", "gc_bytes", "gc_uploads", "gc_errors", "gc_finished_at",
 )  # fmt: skip
 GAUGES = ("in_flight", "gc_finished_at")

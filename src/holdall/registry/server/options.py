@@ -24,6 +24,7 @@ class ServeOptions:
     access_file: str = ""
     htpasswd: str = ""
     anonymous_pull: bool = False
+    tokens: bool = False
     tls_cert: str = ""
     tls_key: str = ""
     access_log: str = ""
@@ -37,7 +38,12 @@ class ServeOptions:
 
     def access(self) -> Access:
         """The gate, with its files read. Raises OSError, InvalidInput, Unsupported."""
-        return Access(access=self.access_file, htpasswd=self.htpasswd, anonymous_pull=self.anonymous_pull)
+        return Access(
+            access=self.access_file,
+            htpasswd=self.htpasswd,
+            anonymous_pull=self.anonymous_pull,
+            tokens=self.tokens,
+        )
 
 
 def address(text: str) -> tuple[str, int]:
@@ -71,9 +77,9 @@ def check(options: ServeOptions) -> None:
     """Refuse what contradicts itself or opens an unprotected registry to others. Raises InvalidOption and more."""
     if not 1 <= options.workers <= MAX_WORKERS:
         raise InvalidOption(f"--workers must be between 1 and {MAX_WORKERS}")
-    if options.anonymous_pull and (options.access_file or not options.htpasswd):
+    if options.anonymous_pull and (options.access_file or not (options.htpasswd or options.tokens)):
         raise InvalidOption(
-            "--anonymous-pull goes with --htpasswd",
+            "--anonymous-pull goes with --htpasswd or --tokens",
             hint='in an access file write anonymous = ["pull"]' if options.access_file else None,
         )
     if options.tls_key and not options.tls_cert:
@@ -81,5 +87,5 @@ def check(options: ServeOptions) -> None:
     if options.access().open and not is_loopback(options.host):
         raise InvalidOption(
             f'refusing to listen on "{options.host or "*"}" without credentials: everybody could push',
-            hint="give --htpasswd or --access, or listen on 127.0.0.1",
+            hint="give --htpasswd, --tokens or --access, or listen on 127.0.0.1",
         )

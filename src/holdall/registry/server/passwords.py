@@ -90,6 +90,11 @@ class Passwords:
             self._right.popitem(last=False)
         return True
 
+    def mark(self, user: str) -> str:
+        """Another one when the user's password changes; empty when there is no such user."""
+        hashed = self._users.get(user)
+        return "" if hashed is None else hashlib.sha256(hashed.encode()).hexdigest()[:24]
+
     def _mark(self, user: str, password: str) -> bytes:
         text = f"{len(user)}:{user}{password}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, text, "sha256")
@@ -98,8 +103,8 @@ class Passwords:
 def _verifier(hashed: str) -> Callable[[str, str], bool]:
     if hashed.startswith(_ARGON2):
         try:
-            from argon2 import PasswordHasher  # type: ignore[import-not-found, unused-ignore]
-            from argon2.exceptions import Argon2Error, InvalidHash  # type: ignore[import-not-found, unused-ignore]
+            from argon2 import PasswordHasher
+            from argon2.exceptions import Argon2Error, InvalidHash
         except ImportError as err:
             raise Unsupported("argon2 hashes need the package argon2-cffi", hint="use htpasswd -B (bcrypt)") from err
 

@@ -1,37 +1,27 @@
-"""The access file: users and rules by repository and action, in TOML.
-
-    htpasswd = "users"                  # beside this file unless absolute
-    anonymous = ["pull"]                # what everybody may do, everywhere
-
-    [[rule]]
-    repositories = ["team/*", "lib/**"] # "*" within one component, "**" across them
-    users = ["alice", "ci"]             # "*": everybody who logged in; "anonymous": everybody
-    actions = ["pull", "push", "delete"]
+"""Rules: which users may do what to which repositories. Part of the access file (`accessfile`).
 
 What no rule allows is refused. Without any rule, whoever logged in may do everything.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from functools import lru_cache
 
 from holdall.errors import InvalidInput
-from holdall.oci.jsonval import JsonObject
 from holdall.record import record
-from holdall.registry.server.visitor import ACTIONS
+from holdall.registry.server import tables
+from holdall.registry.server.visitor import ACTIONS, PULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_FILE = 1 << 20
+    from holdall.oci.jsonval import JsonObject
+
 MAX_RULES = 10_000
 ANYBODY = "anonymous"
 LOGGED_IN = "*"
-_KEYS = {"htpasswd", "anonymous", "rule"}
 _RULE_KEYS = {"repositories", "users", "actions"}
 
 
@@ -54,10 +44,9 @@ class Rule:
 
 @record
 class Rules:
-    """All of an access file. `htpasswd` is a path, empty when there are no users."""
+    """All rules of a registry."""
 
     rules: tuple[Rule, ...]
-    htpasswd: str = ""
 
     def allow(self, user: str, action: str, repository: str) -> bool:
         """Whether any rule allows it."""
@@ -72,37 +61,19 @@ def pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(signs.get(part) or re.escape(part) for part in parts))
 
 
-def plain(htpasswd: str, *, anonymous_pull: bool) -> Rules:
-    """The rules when there is a password file and no access file."""
-    return Rules(_defaults(("pull",) if anonymous_pull else ()), htpasswd)
+def plain(*, anonymous_pull: bool) -> Rules:
+    """The rules when there is no access file."""
+    return Rules(_defaults((PULL,) if anonymous_pull else ()))
 
 
-def read(path: str) -> Rules:
-    """Read an access file. Raises OSError, InvalidInput."""
-    with open(path, "rb") as file:
-        raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise InvalidInput(f'"{path}" has more than {MAX_FILE} bytes')
-    try:
-        values = tomllib.loads(raw.decode())
-    except ValueError as err:
-        raise InvalidInput(f'"{path}" is not valid toml: {str(err)[:200].lower()}') from err
-    return parse(values, path)
-
-
-def parse(values: dict[str, object], path: str) -> Rules:
-    """Rules from decoded TOML; `path` is the file's, for messages and for finding the password file."""
-    obj = JsonObject(values, f'"{path}"', InvalidInput)
-    _only(obj, _KEYS)
-    htpasswd = obj.string("htpasswd")
-    if htpasswd:
-        htpasswd = os.path.join(os.path.dirname(os.path.abspath(path)), htpasswd)
+def parse(obj: JsonObject) -> Rules:
+    """The keys `anonymous` and `rule` of an access file. Raises the object's error."""
     anonymous = _actions(obj, "anonymous", obj.strings("anonymous"))
     children = obj.children("rule", MAX_RULES)
     if not children:
-        return Rules(_defaults(anonymous), htpasswd)
+        return Rules(_defaults(anonymous))
     first = (Rule(("**",), (ANYBODY,), anonymous),) if anonymous else ()
-    return Rules((*first, *[_rule(one) for one in children]), htpasswd)
+    return Rules((*first, *[_rule(one) for one in children]))
 
 
 def _defaults(anonymous: tuple[str, ...]) -> tuple[Rule, ...]:
@@ -110,7 +81,7 @@ def _defaults(anonymous: tuple[str, ...]) -> tuple[Rule, ...]:
 
 
 def _rule(obj: JsonObject) -> Rule:
-    _only(obj, _RULE_KEYS)
+    tables.only(obj, _RULE_KEYS)
     for key in _RULE_KEYS:
         if not obj.strings(key):
             raise obj.missing(key)
@@ -122,9 +93,3 @@ def _actions(obj: JsonObject, key: str, found: Sequence[str]) -> tuple[str, ...]
         if action not in ACTIONS:
             raise InvalidInput(f'{obj.path(key)}: "{action}" is not one of {", ".join(ACTIONS)}')
     return tuple(found)
-
-
-def _only(obj: JsonObject, known: set[str]) -> None:
-    unknown = sorted(set(obj.values) - known)
-    if unknown:
-        raise InvalidInput(f"{obj.path(unknown[0])} is not known", hint=f"one of {', '.join(sorted(known))}")

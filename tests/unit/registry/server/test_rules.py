@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from holdall.errors import InvalidInput
-from holdall.registry.server import rules
+from holdall.registry.server import accessfile, rules
 
 
-def parse(text: str) -> rules.Rules:
+def parse(text: str) -> accessfile.AccessFile:
     import tomllib
 
-    return rules.parse(tomllib.loads(text), "/etc/access.toml")
+    return accessfile.parse(tomllib.loads(text), "/etc/access.toml")
 
 
 @pytest.mark.parametrize(
@@ -50,21 +50,21 @@ def test_rules_allow_and_the_rest_is_refused() -> None:
         """
     )
     assert found.htpasswd == "/etc/users"
-    assert found.allow("", "pull", "x")
-    assert found.allow("bob", "pull", "x")
-    assert found.allow("alice", "push", "team/app")
-    assert not found.allow("alice", "delete", "team/app")
-    assert not found.allow("bob", "push", "team/app")
-    assert not found.allow("", "push", "team/app")
-    assert found.allow("bob", "delete", "scratch/a/b")
-    assert not found.allow("", "delete", "scratch/a/b")
+    assert found.rules.allow("", "pull", "x")
+    assert found.rules.allow("bob", "pull", "x")
+    assert found.rules.allow("alice", "push", "team/app")
+    assert not found.rules.allow("alice", "delete", "team/app")
+    assert not found.rules.allow("bob", "push", "team/app")
+    assert not found.rules.allow("", "push", "team/app")
+    assert found.rules.allow("bob", "delete", "scratch/a/b")
+    assert not found.rules.allow("", "delete", "scratch/a/b")
 
 
 def test_without_rules_users_may_do_everything() -> None:
     found = parse('htpasswd = "/abs/users"')
     assert found.htpasswd == "/abs/users"
-    assert found.allow("bob", "delete", "x")
-    assert not found.allow("", "pull", "x")
+    assert found.rules.allow("bob", "delete", "x")
+    assert not found.rules.allow("", "pull", "x")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "access.toml"
     file.write_bytes(b"= nothing")
     with pytest.raises(InvalidInput, match="not valid toml"):
-        rules.read(str(file))
+        accessfile.read(str(file))
     file.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(InvalidInput, match="more than"):
-        rules.read(str(file))
+        accessfile.read(str(file))
