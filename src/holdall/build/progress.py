@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEP, BASE, EXPORT = "step", "base", "export"
+STEP, BASE, EXPORT, CHECK = "step", "base", "export", "check"
 
 
 @record
@@ -18,7 +18,7 @@ class Step:
     """One step of a build: `number` of `total` in its stage; `line` is the instruction as written, `id` its own.
 
     `kind` is "step" for an instruction that makes a layer, "base" for a base image, "export" for what becomes of the
-    result; the latter two have the number 0.
+    result, "check" for warnings about the Dockerfile; all but the first have the number 0.
     """
 
     id: int
@@ -31,6 +31,17 @@ class Step:
 
 
 @record
+class Notice:
+    """A warning. `rule` is the check's name, "" for the build's own; `line` of the Dockerfile, 0 for none."""
+
+    rule: str
+    message: str
+    line: int = 0
+    url: str = ""
+    excerpt: str = ""
+
+
+@record
 class BuildEvent:
     """Something about a step; `time` is in seconds of the monotonic clock.
 
@@ -39,6 +50,7 @@ class BuildEvent:
     "started";
     "output"    `data` as the command wrote it;
     "progress"  of a transfer or an export: `subject` has come to `size` of `total` bytes (0: unknown);
+    "warning"   `notice`;
     "cached"    ended: the layer, of `size` bytes, is an earlier one;
     "done"      ended: the layer has `size` bytes;
     "failed"    ended, and with it the build;
@@ -52,6 +64,7 @@ class BuildEvent:
     size: int = 0
     total: int = 0
     subject: str = ""
+    notice: Notice | None = None
 
 
 ENDS = ("cached", "done", "failed", "stopped")
@@ -75,7 +88,14 @@ def several(*reporters: BuildReporter) -> BuildReporter:
 
 
 def event(
-    step: Step, action: str, data: bytes = b"", size: int = 0, *, total: int = 0, subject: str = ""
+    step: Step,
+    action: str,
+    data: bytes = b"",
+    size: int = 0,
+    *,
+    total: int = 0,
+    subject: str = "",
+    notice: Notice | None = None,
 ) -> BuildEvent:
     """An event of now."""
-    return BuildEvent(step, action, time.monotonic(), data, size, total, subject)
+    return BuildEvent(step, action, time.monotonic(), data, size, total, subject, notice)

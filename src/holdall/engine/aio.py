@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from holdall.engine.aio_builds import AsyncBuilds, AsyncRunningBuild
 from holdall.engine.aio_container import AsyncAttachment, AsyncContainer
 from holdall.engine.engine import Engine
 from holdall.events import silent
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 to_thread = asyncio.to_thread
 
-__all__ = ["AsyncAttachment", "AsyncContainer", "AsyncEngine"]
+__all__ = ["AsyncAttachment", "AsyncContainer", "AsyncEngine", "AsyncRunningBuild"]
 
 
 class AsyncEngine:
@@ -50,6 +51,7 @@ class AsyncEngine:
         self.engine = Engine(root, run_root)
         self.containers = AsyncContainers(self.engine)
         self.images = AsyncImages(self.engine)
+        self.builds = AsyncBuilds(self.engine)
         self.volumes = AsyncVolumes(self.engine)
         self.networks = AsyncNetworks(self.engine)
         self.registries = AsyncRegistries(self.engine)
