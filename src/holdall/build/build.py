@@ -120,6 +120,10 @@ class Build:
                     self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
             return self._images[key]
 
+    def known_image(self, name: str) -> Image | None:
+        """A base image that this build has asked for already."""
+        return next((image for (known, _), image in self._images.items() if known == name), None)
+
     def _ensured(self, name: str, platform: Platform) -> Image:
         step = self.step("", 0, 0, f"FROM {name}", str(platform), BASE)
         begun = False

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 from holdall.engine.image import Image
-from holdall.errors import DockerfileError
+from holdall.errors import DockerfileError, ImageNotFound
 from holdall.events import silent
 from holdall.oci.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdall.build.build import Build
+    from holdall.build.checks import Checked, Outline, Target
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
     from holdall.build.stop import Stop
     from holdall.engine.engine import Engine
+    from holdall.engine.running_build import RunningBuild
+    from holdall.oci.config import ImageConfig
     from holdall.store.build_cache import BuildCache, CachedLayer
 
 
@@ -29,25 +36,78 @@ class Builds:
 
         Raises DockerfileError, StepFailed, ImageNotFound, Cancelled, and what a step raises.
         """
+        from holdall.build import notices
+
+        references = [Reference.parse(tag) for tag in options.tags]
+        store = self._engine.images.writing
+        with self._opened(options, report, stop) as build:
+            notices.heed(build)
+            try:
+                image = build.solve()
+            finally:
+                notices.at_end(build)
+            record = store.write(image, references[0] if references else None, progress=silent)
+            for reference in references[1:]:
+                store.tag(record, reference)
+        return Image(self._engine, store.get(record.id))
+
+    def start(self, options: BuildOptions) -> RunningBuild:
+        """Begin a build in a thread of its own: iterate the result for its events, ask it for the image, or cancel."""
+        from holdall.engine.running_build import RunningBuild
+
+        return RunningBuild(lambda report, stop: self.build(options, report, stop=stop))
+
+    def check(self, options: BuildOptions) -> Checked:
+        """The Dockerfile's warnings, without building; base images that are not in the store are not asked.
+
+        Raises DockerfileError.
+        """
+        from holdall.build import notices
+
+        def config(name: str) -> ImageConfig | None:
+            images = self._engine.images.store
+            try:
+                record = images.find(name)
+            except ImageNotFound:
+                record = None
+            return None if record is None else images.config(record)
+
+        with self._opened(options) as build:
+            return notices.run(build, config)
+
+    def targets(self, options: BuildOptions) -> tuple[Target, ...]:
+        """The stages of the Dockerfile. Raises DockerfileError."""
+        from holdall.build import checks
+
+        with self._opened(options) as build:
+            return checks.targets(build.dockerfile)
+
+    def outline(self, options: BuildOptions) -> Outline:
+        """The arguments, secrets, SSH agents and caches that the target takes. Raises DockerfileError."""
+        from holdall.build import checks
+
+        with self._opened(options) as build:
+            return checks.outline(build.dockerfile, build.options)
+
+    @contextmanager
+    def _opened(
+        self, options: BuildOptions, report: BuildReporter | None = None, stop: Stop | None = None
+    ) -> Iterator[Build]:
         from holdall.build.build import Build
         from holdall.build.progress import silent as untold
         from holdall.build.stop import Stop
         from holdall.engine.build_steps import StepRunner
         from holdall.record import replace
 
-        references = [Reference.parse(tag) for tag in options.tags]
-        store = self._engine.images.writing
         if options.epoch is None:
             options = replace(options, epoch=epoch_of(options))
         ended = stop or Stop()
+        store = self._engine.images.writing
         with (
             store.hold() as hold,
             Build(options, store, hold, StepRunner(self._engine, options, ended), report or untold, ended) as build,
         ):
-            record = store.write(build.solve(), references[0] if references else None, progress=silent)
-            for reference in references[1:]:
-                store.tag(record, reference)
-        return Image(self._engine, store.get(record.id))
+            yield build
 
     def cached(self) -> tuple[CachedLayer, ...]:
         """What the cache holds, the layer used last first."""
