@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+    class PathText:
+        """A path: given as str or PathLike, kept as str."""
+
+        def __get__(self, instance: object, owner: Any) -> str: ...
+        def __set__(self, instance: object, value: str | os.PathLike[str]) -> None: ...
+
+    NO_PATH = PathText()
+else:
+    NO_PATH = ""
 
 
 @record
@@ -18,8 +31,8 @@ class BuildOptions:
     (names or numbers) are made anew.
     """
 
-    context: str
-    dockerfile: str = ""
+    context: PathText
+    dockerfile: PathText = NO_PATH
     text: bytes | None = None
     tags: tuple[str, ...] = ()
     target: str = ""
@@ -33,3 +46,7 @@ class BuildOptions:
     secrets: Mapping[str, str] = {}
     epoch: int | None = None
     jobs: int = 0
+
+    def __post_init__(self) -> None:
+        self.__dict__["context"] = os.fspath(self.context)
+        self.__dict__["dockerfile"] = os.fspath(self.dockerfile)
