@@ -16,7 +16,7 @@ import pytest
 
 from holdall.oci.digest import Digest
 from holdall.registry.server.shelf import open_local
-from holdall.registry.server.storage import Session, Stored
+from holdall.registry.server.storage import Bound, OverQuota, Session, Stored
 
 if TYPE_CHECKING:
     from holdall.registry.server.storage import Blobs, Catalog
@@ -406,6 +406,204 @@ def test_empty_repositories_are_forgotten(both: Both) -> None:
     assert both.catalog.tags("a", "", 9) is not None
     both.catalog.drop_repositories()
     assert both.catalog.tags("a", "", 9) is None
+
+
+# use: quotas, pulls, tags with times, content of upstreams
+
+
+def bound(octets: int = -1, tags: int = -1, *globs: str) -> list[Bound]:
+    return [Bound("q", globs or ("a",), octets, tags)]
+
+
+def place(both: Both, repository: str, data: bytes, bounds: list[Bound], upload: str = UPLOAD) -> None:
+    digest = Digest.of(data)
+    both.blobs.begin(upload)
+    with both.blobs.take(upload) as writing:  # type: ignore[union-attr]
+        writing.write(data)
+        writing.sync()
+        try:
+            both.catalog.place(
+                repository, str(digest), len(data), LATER, lambda: writing.keep(digest), bounds
+            )  # fmt: skip
+        except OverQuota:
+            writing.discard()
+            raise
+
+
+def test_usage_counts_blobs_manifests_and_tags_of_the_globs(both: Both) -> None:
+    both.catalog.put_manifest("team/a", manifest(b"12345", both.push("team/a", b"abc")), ["1", "2"])
+    both.catalog.mount("team/a", "team/sub/b", str(Digest.of(b"abc")), LATER)
+    both.push("teams", b"1234567")
+    for globs, octets, tags, count in (
+        (["team/a"], 8, 2, 1),
+        (["team/*"], 8, 2, 1),
+        (["team/**"], 11, 2, 2),
+        (["t?am/**", "team/a"], 11, 2, 2),
+        (["**"], 18, 2, 3),
+        (["nothing"], 0, 0, 0),
+    ):
+        used = both.catalog.usage(globs)
+        assert (used.octets, used.tags, used.repositories) == (octets, tags, count), globs
+
+
+def test_a_blob_over_the_quota_is_not_placed(both: Both) -> None:
+    place(both, "a", b"12345", bound(10))
+    with pytest.raises(OverQuota) as caught:
+        place(both, "a", b"123456", bound(10))
+    assert (caught.value.what, caught.value.used, caught.value.wanted, caught.value.limit) == ("bytes", 5, 6, 10)
+    assert both.catalog.blob_size("a", str(Digest.of(b"123456"))) is None
+    place(both, "a", b"12345", bound(5))  # it is there already
+    place(both, "b", b"123456", [])
+    with pytest.raises(OverQuota):
+        both.catalog.mount("b", "a", str(Digest.of(b"123456")), LATER, bound(10))
+    assert both.catalog.blob_size("a", str(Digest.of(b"123456"))) is None
+    assert both.catalog.mount("b", "a", str(Digest.of(b"123456")), LATER, bound(11))
+    with pytest.raises(OverQuota):
+        place(both, "c", b"x", bound(17, -1, "a", "b"))
+
+
+def test_manifests_and_tags_over_the_quota_are_not_stored(both: Both) -> None:
+    one, two = manifest(b"one"), manifest(b"two2")
+    assert not both.catalog.put_manifest("a", one, ["1"], bound(3, 1))
+    assert not both.catalog.put_manifest("a", one, ["1"], bound(3, 1))
+    with pytest.raises(OverQuota) as caught:
+        both.catalog.put_manifest("a", two, ["1"], bound(6))
+    assert caught.value.wanted == 4
+    with pytest.raises(OverQuota) as caught:
+        both.catalog.put_manifest("a", two, ["1", "2"], bound(-1, 1))
+    assert (caught.value.what, caught.value.used, caught.value.wanted) == ("tags", 1, 1)
+    assert both.catalog.manifest("a", str(two.digest), content=False) is None
+    assert not both.catalog.put_manifest("a", two, ["1"], bound(7, 1))
+
+
+def test_quotas_hold_when_many_push_at_once(opener: Callable[[], Both]) -> None:
+    taken: list[int] = []
+
+    def push(both: Both, number: int) -> None:
+        for step in range(4):
+            name = f"00000000-0000-4000-8000-0000000{number}{step:04d}"
+            try:
+                place(both, f"t/{step}", b"%d %d" % (number, step), bound(20, -1, "t/*"), name)
+                taken.append(3)
+            except OverQuota:
+                continue
+
+    threads = [threading.Thread(target=push, args=(opener(), number)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 6
+    assert opener().catalog.usage(["**"]).octets == 18
+
+
+def test_pulls_are_noted_and_never_go_back(both: Both) -> None:
+    one, two = manifest(b"one"), manifest(b"two")
+    both.catalog.put_manifest("a", one, ["1", "x"])
+    both.catalog.put_manifest("a", two, ["2"])
+    both.catalog.put_manifest("b", one, ["1"])
+    both.catalog.note_pulls([("a", str(one.digest), 50.0), ("a", "sha256:" + "0" * 64, 50.0), ("nowhere", "x", 1.0)])
+    both.catalog.note_pulls([("a", str(one.digest), 40.0)])
+    rows = both.catalog.tag_rows("a", "", 9)
+    assert [(row.name, row.pulled) for row in rows] == [("1", 50.0), ("2", 0), ("x", 50.0)]
+    assert [row.name for row in both.catalog.tag_rows("a", "1", 1)] == ["2"]
+    assert abs(rows[0].updated - time.time()) < 60
+    assert (rows[0].digest, rows[0].media_type, rows[0].size) == (str(one.digest), "application/x", 3)
+    assert both.catalog.tag_rows("b", "", 9)[0].pulled == 0
+
+
+def test_tags_are_dropped_only_as_they_were_seen(both: Both) -> None:
+    for number in range(4):
+        both.catalog.put_manifest("a", manifest(b"%d" % number), [f"t{number}"])
+    rows = both.catalog.tag_rows("a", "", 9)
+    both.catalog.put_manifest("a", manifest(b"moved"), ["t1"])
+    both.catalog.note_pulls([("a", rows[2].digest, time.time())])
+    both.catalog.delete_tag("a", "t3")
+    assert list(both.catalog.drop_tags("a", rows)) == ["t0"]
+    assert [row.name for row in both.catalog.tag_rows("a", "", 9)] == ["t1", "t2"]
+    assert both.catalog.manifest("a", rows[0].digest, content=False) is not None
+
+
+def test_untagged_manifests_that_are_pulled_stay(both: Both) -> None:
+    one = manifest(b"one")
+    both.catalog.put_manifest("a", one, [])
+    after = time.time() + 10
+    (found,) = both.catalog.loose_manifests(after, 0, 9)
+    assert (found.repository, found.digest) == ("a", str(one.digest))
+    assert abs(found.used - time.time()) < 60
+    both.catalog.note_pulls([("a", str(one.digest), after + 10)])
+    assert not both.catalog.loose_manifests(after, 0, 9)
+    assert not both.catalog.stale_manifests(after, 0, 9)
+    assert both.catalog.drop_manifests(after, [found.number]) == 0
+    assert both.catalog.loose_manifests(after + 20, 0, 9)[0].used == after + 10
+    assert both.catalog.drop_manifests(after + 20, [found.number]) == 1
+
+
+def test_summaries_tell_of_each_repository(both: Both) -> None:
+    both.catalog.put_manifest("a", manifest(b"one", both.push("a", b"abc")), ["1", "2"])
+    both.push("b", b"abcd")
+    found = both.catalog.summaries(["a", "nowhere", "b"])
+    assert [(one.name, one.tags, one.octets) for one in found] == [("a", 2, 6), ("b", 0, 4)]
+    assert abs(found[0].updated - time.time()) < 60
+    assert found[1].updated == 0
+
+
+def test_manifests_of_upstreams_need_no_members(both: Both) -> None:
+    part = Digest.of(b"part")
+    one = manifest(b"one", part)
+    both.catalog.mirror_manifest("m", one, "1", 100.0)
+    both.catalog.mirror_manifest("m", manifest(b"two"), "", 100.0)
+    assert both.catalog.is_mirrored("m", str(one.digest))
+    tag = both.catalog.upstream_tag("m", "1")
+    assert tag is not None
+    assert (tag.digest, tag.checked) == (str(one.digest), 100.0)
+    assert both.catalog.upstream_tag("m", "2") is None
+    assert list(both.catalog.naming("m", str(part), 9)) == [b"one"]
+    assert not both.catalog.naming("x", str(part), 9)
+    assert both.catalog.check_tag("m", "1", str(one.digest), 200.0)
+    assert not both.catalog.check_tag("m", "1", str(Digest.of(b"two")), 300.0)
+    tag = both.catalog.upstream_tag("m", "1")
+    assert tag is not None
+    assert tag.checked == 200.0
+    both.catalog.mirror_manifest("m", manifest(b"two"), "1", 400.0)
+    tag = both.catalog.upstream_tag("m", "1")
+    assert tag is not None
+    assert (tag.digest, tag.checked) == (str(Digest.of(b"two")), 400.0)
+    with pytest.raises(OverQuota):
+        both.catalog.mirror_manifest("m", manifest(b"three"), "", 1.0, bound(8, -1, "m"))
+
+
+def test_what_is_pushed_here_is_not_the_upstreams(both: Both) -> None:
+    one, two = manifest(b"one"), manifest(b"two")
+    both.catalog.mirror_manifest("m", one, "1", 100.0)
+    both.catalog.put_manifest("m", one, ["1"])
+    tag = both.catalog.upstream_tag("m", "1")
+    assert tag is not None
+    assert tag.checked == -1
+    assert not both.catalog.is_mirrored("m", str(one.digest))
+    both.catalog.put_manifest("m", two, [])
+    both.catalog.mirror_manifest("m", two, "2", 100.0)
+    assert not both.catalog.is_mirrored("m", str(two.digest))
+    assert not both.catalog.check_tag("m", "1", str(one.digest), 200.0)
+
+
+def test_unused_content_of_upstreams_is_found_and_dropped(both: Both) -> None:
+    part = both.push("m", b"part", until=PAST)
+    one, two, mine = manifest(b"one", part), manifest(b"two"), manifest(b"mine")
+    both.catalog.mirror_manifest("m", one, "1", 100.0)
+    both.catalog.mirror_manifest("m", two, "2", 100.0)
+    both.catalog.put_manifest("m", mine, ["3"])
+    later = time.time() + 100
+    both.catalog.note_pulls([("m", str(two.digest), later)])
+    assert not both.catalog.unused_mirrored(PAST, 0, 9)
+    (found,) = both.catalog.unused_mirrored(later - 50, 0, 9)
+    assert found.digest == str(one.digest)
+    assert [row.digest for row in both.catalog.unused_mirrored(later + 50, 0, 9)] == [str(one.digest), str(two.digest)]
+    both.catalog.note_pulls([("m", str(one.digest), later)])
+    assert both.catalog.drop_unused_mirrored(later - 50, [found.number]) == 0
+    assert both.catalog.drop_unused_mirrored(later + 50, [found.number]) == 1
+    assert both.catalog.upstream_tag("m", "1") is None
+    assert both.catalog.stale_links(time.time(), (0, 0), 9)
 
 
 def test_counts_tell_rows_and_bytes(both: Both) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 
-from holdall.registry.server.catalog_garbage import SqlGarbage
+from holdall.registry.server.catalog_rows import BY_DIGEST, LINK, has, insert_manifest, link, repository_id, set_tag
+from holdall.registry.server.catalog_use import SqlUse
 from holdall.registry.server.storage import Document, Found, Page, Referrer, Session
 
 TYPE_CHECKING = False
@@ -15,34 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdall.registry.server.catalog_garbage import Rows
-    from holdall.registry.server.storage import Stored
+    from holdall.registry.server.storage import Bound, Stored
 
-_LINK = (
-    " FROM repositories r JOIN links l ON l.repository = r.id JOIN blobs b ON b.id = l.blob"
-    " WHERE r.name = ? AND b.digest = ?"
-)
 _BY_TAG = (
     " FROM repositories r JOIN tags t ON t.repository = r.id JOIN manifests m ON m.id = t.manifest{}"
     " WHERE r.name = ? AND t.name = ?"
 )
-_BY_DIGEST = (
-    " FROM repositories r JOIN manifests m ON m.repository = r.id{} WHERE r.name = ? AND m.digest = ?"
-)  # fmt: skip
 _CONTENT = " JOIN contents c ON c.id = m.content"
 _MANIFEST = {
     (kind, content): f"SELECT m.digest, m.media_type, m.size, {'c.raw' if content else '0'}"
     + text.format(_CONTENT if content else "")
-    for kind, text in (("tag", _BY_TAG), ("digest", _BY_DIGEST))
+    for kind, text in (("tag", _BY_TAG), ("digest", BY_DIGEST))
     for content in (False, True)
 }
 
 
-class SqlCatalog(SqlGarbage):
+class SqlCatalog(SqlUse):
     """What both databases do alike; see `storage.Catalog` for what each method promises."""
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """See `Catalog`."""
-        row = self._reading.execute(f"SELECT b.size {_LINK}", (repository, digest)).fetchone()
+        row = self._reading.execute(f"SELECT b.size{LINK}", (repository, digest)).fetchone()
         return None if row is None else row[0]
 
     def holders(self, digest: str, limit: int) -> Sequence[str]:
@@ -58,7 +52,7 @@ class SqlCatalog(SqlGarbage):
 
     def lease(self, repository: str, digest: str, until: float) -> bool:
         """See `Catalog`. Writes only when half of the lease or more has run out."""
-        row = self._reading.execute(f"SELECT l.repository, l.blob, l.leased {_LINK}", (repository, digest)).fetchone()
+        row = self._reading.execute(f"SELECT l.repository, l.blob, l.leased {LINK}", (repository, digest)).fetchone()
         if row is None:
             return False
         now = time.time()
@@ -72,24 +66,28 @@ class SqlCatalog(SqlGarbage):
             )
             return done.rowcount == 1
 
-    def mount(self, source: str, target: str, digest: str, until: float) -> bool:
+    def mount(self, source: str, target: str, digest: str, until: float, bounds: Sequence[Bound] = ()) -> bool:
         """See `Catalog`."""
         with self._writing() as db:
-            row = db.execute(f"SELECT b.id {_LINK}", (source, digest)).fetchone()
+            row = db.execute(f"SELECT b.id, b.size{LINK}", (source, digest)).fetchone()
             if row is not None:
-                _link(db, target, row[0], until)
+                self._allow_blob(db, target, digest, row[1], bounds)
+                link(db, target, row[0], until)
             return row is not None
 
-    def _record(self, db: Rows, repository: str, digest: str, size: int, until: float) -> None:
-        """The rows of a blob whose bytes are there."""
+    def _record(
+        self, db: Rows, repository: str, digest: str, size: int, until: float, bounds: Sequence[Bound] = ()
+    ) -> None:
+        """The rows of a blob. Raises OverQuota."""
+        self._allow_blob(db, repository, digest, size, bounds)
         db.execute("INSERT INTO blobs (digest, size) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, size))
         (blob,) = db.execute("SELECT id FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        _link(db, repository, blob, until)
+        link(db, repository, blob, until)
 
     def unlink(self, repository: str, digest: str) -> bool:
         """See `Catalog`."""
         with self._writing() as db:
-            row = db.execute(f"SELECT r.id, b.id {_LINK}", (repository, digest)).fetchone()
+            row = db.execute(f"SELECT r.id, b.id {LINK}", (repository, digest)).fetchone()
             if row is not None:
                 db.execute("DELETE FROM links WHERE repository = ? AND blob = ?", row)
             return row is not None
@@ -100,25 +98,20 @@ class SqlCatalog(SqlGarbage):
         row = self._reading.execute(query, (repository, reference)).fetchone()
         return None if row is None else Found(row[0], row[1], row[2], row[3] if content else b"")
 
-    def put_manifest(self, repository: str, manifest: Stored, tags: Sequence[str]) -> Sequence[str]:
+    def put_manifest(
+        self, repository: str, manifest: Stored, tags: Sequence[str], bounds: Sequence[Bound] = ()
+    ) -> Sequence[str]:
         """See `Catalog`."""
         with self._writing() as db:
-            missing = [
-                str(member)
-                for member in dict.fromkeys(manifest.members)
-                if not _has(db, repository, str(member))
-            ]  # fmt: skip
+            missing = [str(one) for one in dict.fromkeys(manifest.members) if not has(db, repository, str(one))]
             if missing:
                 return missing
-            number = _insert(db, _repository(db, repository), manifest)
+            self._allow_manifest(db, repository, manifest, tags, bounds)
+            owner = repository_id(db, repository)
+            number = insert_manifest(db, owner, manifest)
+            db.execute("UPDATE uses SET mirrored = 0 WHERE manifest = ? AND mirrored = 1", (number,))
             for tag in sorted(tags):  # whoever sets the same ones does it in the same order
-                db.execute(
-                    "INSERT INTO tags (repository, name, manifest, updated)"
-                    " SELECT repository, ?, id, pushed FROM manifests WHERE id = ?"
-                    " ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest,"
-                    " updated = excluded.updated",
-                    (tag, number),
-                )
+                set_tag(db, owner, tag, number)
         return ()
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
@@ -230,54 +223,3 @@ def _page(db: Rows, query: str, values: tuple[object, ...]) -> Page:
     limit = values[-1]
     names = tuple([name for (name,) in db.execute(query, values)])
     return Page(names[:-1], True) if len(names) == limit else Page(names, False)
-
-
-def _repository(db: Rows, name: str) -> int:
-    row = db.execute("SELECT id FROM repositories WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        db.execute("INSERT INTO repositories (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-        row = db.execute("SELECT id FROM repositories WHERE name = ?", (name,)).fetchone()
-    number: int = row[0]
-    return number
-
-
-def _link(db: Rows, repository: str, blob: int, until: float) -> None:
-    db.execute(
-        "INSERT INTO links (repository, blob, leased) VALUES (?, ?, ?)"
-        " ON CONFLICT (repository, blob) DO UPDATE SET leased ="
-        " CASE WHEN links.leased < excluded.leased THEN excluded.leased ELSE links.leased END",
-        (_repository(db, repository), blob, until),
-    )
-
-
-def _has(db: Rows, repository: str, digest: str) -> bool:
-    return (
-        db.execute(f"SELECT 1 {_LINK}", (repository, digest)).fetchone() is not None
-        or db.execute(_MANIFEST["digest", False], (repository, digest)).fetchone() is not None
-    )
-
-
-def _insert(db: Rows, repository: int, manifest: Stored) -> int:
-    digest = str(manifest.digest)
-    db.execute("INSERT INTO contents (digest, raw) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, manifest.raw))
-    row = db.execute(
-        "INSERT INTO manifests (repository, digest, content, media_type, size, subject, artifact_type, annotations,"
-        " pushed) SELECT ?, digest, id, ?, length(raw), ?, ?, ?, ? FROM contents WHERE digest = ?"
-        " ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, pushed = excluded.pushed"
-        " RETURNING id",
-        (
-            repository,
-            manifest.media_type,
-            None if manifest.subject is None else str(manifest.subject),
-            manifest.artifact_type,
-            manifest.annotations,
-            time.time(),
-            digest,
-        ),
-    ).fetchone()
-    number: int = row[0]
-    db.executemany(
-        "INSERT INTO members (manifest, digest) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        [(number, str(member)) for member in manifest.members],
-    )
-    return number

@@ -37,8 +37,9 @@ _UNUSED = (
     "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests m ON m.id = x.manifest"
     " WHERE x.digest = b.digest AND m.repository = l.repository)"
 )
-_LOOSE = (
-    "m.pushed < ? AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest = m.id)"
+LOOSE = (
+    "m.pushed < ? AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.manifest = m.id AND u.pulled >= ?)"
+    " AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest = m.id)"
     " AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests p ON p.id = x.manifest"
     " WHERE x.digest = m.digest AND p.repository = m.repository)"
     " AND NOT EXISTS (SELECT 1 FROM manifests s WHERE s.repository = m.repository AND s.digest = m.subject)"
@@ -95,15 +96,15 @@ class SqlGarbage:
         """See `Catalog`."""
         return self._reading.execute(
             "SELECT m.id, r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository"
-            f" WHERE m.id > ? AND {_LOOSE} ORDER BY m.id LIMIT ?",
-            (after, before, limit),
+            f" WHERE m.id > ? AND {LOOSE} ORDER BY m.id LIMIT ?",
+            (after, before, before, limit),
         ).fetchall()
 
     def drop_manifests(self, before: float, numbers: Sequence[int]) -> int:
         """See `Catalog`."""
         with self._writing(taking=True) as db:
             return sum(
-                db.execute(f"DELETE FROM manifests AS m WHERE m.id = ? AND {_LOOSE}", (number, before)).rowcount
+                db.execute(f"DELETE FROM manifests AS m WHERE m.id = ? AND {LOOSE}", (number, before, before)).rowcount
                 for number in numbers
             )
 

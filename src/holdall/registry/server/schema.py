@@ -52,8 +52,23 @@ CREATE TABLE uploads (
 _DOCUMENTS = """
 CREATE TABLE documents (name TEXT PRIMARY KEY, version INTEGER NOT NULL, raw BLOB NOT NULL) WITHOUT ROWID
 """
+_USE = """
+CREATE TABLE uses (
+    manifest INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+    pulled REAL NOT NULL,
+    mirrored INTEGER NOT NULL,
+    PRIMARY KEY (manifest)
+) WITHOUT ROWID;
+CREATE TABLE checks (
+    repository INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    checked REAL NOT NULL,
+    PRIMARY KEY (repository, tag),
+    FOREIGN KEY (repository, tag) REFERENCES tags (repository, name) ON DELETE CASCADE
+) WITHOUT ROWID
+"""
 
-STEPS = (_FIRST, _DOCUMENTS)
+STEPS = (_FIRST, _DOCUMENTS, _USE)
 VERSION = len(STEPS)
 
 

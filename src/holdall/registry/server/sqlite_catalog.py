@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from holdall.registry.server.storage import Bound
+
 BUSY_SECONDS = 30.0
 
 
@@ -49,17 +51,19 @@ class SqliteCatalog(SqlCatalog):
         except sqlite3.DatabaseError as err:
             raise StoreCorrupt(f'"{path}" is not a registry\'s database: {err}') from err
 
-    def place(self, repository: str, digest: str, size: int, until: float, put: Callable[[], None]) -> None:
-        """See `Catalog`. The exclusive section is the database's one write transaction, or `apart` a named lock."""
-        if self._apart:
-            with self._section(digest):
-                put()
-                with self._writing() as db:
-                    self._record(db, repository, digest, size, until)
-            return
+    def place(
+        self,
+        repository: str,
+        digest: str,
+        size: int,
+        until: float,
+        put: Callable[[], None],
+        bounds: Sequence[Bound] = (),
+    ) -> None:
+        """See `Catalog`. The exclusive section is the database's one write transaction, which ends with the bytes."""
         with self._writing() as db:
+            self._record(db, repository, digest, size, until, bounds)
             put()
-            self._record(db, repository, digest, size, until)
 
     def sweep(self, digest: str, *steps: Callable[[], None]) -> bool:
         """See `Catalog` and `place`."""

@@ -13,6 +13,7 @@ same kind of section and only if the row is still gone, the bytes. So a row neve
 
 from __future__ import annotations
 
+from holdall.errors import LimitExceeded
 from holdall.record import record
 
 TYPE_CHECKING = False
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Protocol, Self
 
     from holdall.oci.digest import Digest
+
+
+class Unavailable(OSError):
+    """The database or object store does not answer or is busy; the same request may go well `retry_after` s later."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @record
@@ -85,6 +94,77 @@ class Document:
     raw: bytes
 
 
+@record
+class Bound:
+    """A quota: what the repositories that `globs` name may hold together, in bytes and tags; -1 is no bound."""
+
+    name: str
+    globs: tuple[str, ...]
+    octets: int = -1
+    tags: int = -1
+
+
+class OverQuota(LimitExceeded):
+    """A push would take more than a quota allows; `what` is "bytes" or "tags"."""
+
+    def __init__(self, quota: str, what: str, used: int, wanted: int, limit: int) -> None:
+        super().__init__(f'the quota "{quota}" is {limit} {what}, {used} are used, {wanted} more are too many')
+        self.quota = quota
+        self.what = what
+        self.used = used
+        self.wanted = wanted
+        self.limit = limit
+
+
+@record
+class Usage:
+    """What some repositories hold: bytes of blobs (in each repository that has them) and manifests, tags."""
+
+    octets: int
+    tags: int
+    repositories: int
+
+
+@record
+class TagRow:
+    """A tag and the manifest it points to. Times in seconds since 1970; `pulled` is 0 when that never happened."""
+
+    name: str
+    digest: str
+    media_type: str
+    size: int
+    updated: float
+    pulled: float
+
+
+@record
+class Loose:
+    """A manifest that may go; `used` is when it was last pushed or pulled."""
+
+    number: int
+    repository: str
+    digest: str
+    used: float
+
+
+@record
+class Summary:
+    """A repository in a list; `updated` is when a tag last moved, 0 without tags."""
+
+    name: str
+    tags: int
+    octets: int
+    updated: float
+
+
+@record
+class UpstreamTag:
+    """What a tag points to; `checked` is when it was last the same upstream, -1 for a tag that was pushed here."""
+
+    digest: str
+    checked: float
+
+
 if TYPE_CHECKING:
 
     class Catalog(Protocol):
@@ -101,13 +181,22 @@ if TYPE_CHECKING:
         def lease(self, repository: str, digest: str, until: float) -> bool:
             """Keep a blob from collection until then (never shortens; need not be durable). False: not there."""
 
-        def mount(self, source: str, target: str, digest: str, until: float) -> bool:
-            """Give `target` a blob that `source` has. False when `source` does not have it."""
+        def mount(self, source: str, target: str, digest: str, until: float, bounds: Sequence[Bound] = ()) -> bool:
+            """Give `target` a blob that `source` has. False when `source` does not have it. Raises OverQuota."""
 
-        def place(self, repository: str, digest: str, size: int, until: float, put: Callable[[], None]) -> None:
+        def place(
+            self,
+            repository: str,
+            digest: str,
+            size: int,
+            until: float,
+            put: Callable[[], None],
+            bounds: Sequence[Bound] = (),
+        ) -> None:
             """Run `put` (which makes the bytes durable under the digest, or finds them so) and link the blob.
 
             Exclusive with `place` and `sweep` for the same digest in every process; writes nothing when `put` raises.
+            Raises OverQuota: whoever pushes at the same time, the quotas hold.
             """
 
         def unlink(self, repository: str, digest: str) -> bool:
@@ -116,8 +205,10 @@ if TYPE_CHECKING:
         def manifest(self, repository: str, reference: str, *, content: bool) -> Found | None:
             """A manifest by tag or (with a colon in it) digest."""
 
-        def put_manifest(self, repository: str, manifest: Stored, tags: Sequence[str]) -> Sequence[str]:
-            """Store a manifest and point tags to it, all or nothing.
+        def put_manifest(
+            self, repository: str, manifest: Stored, tags: Sequence[str], bounds: Sequence[Bound] = ()
+        ) -> Sequence[str]:
+            """Store a manifest and point tags to it, all or nothing. Raises OverQuota.
 
             Returns the members that the repository has neither as blob nor as manifest: if any, nothing was stored.
             """
@@ -157,6 +248,41 @@ if TYPE_CHECKING:
         def put_document(self, name: str, raw: bytes, version: int) -> bool:
             """Store a named value, durably, if its version is still `version` (0: there is none yet); else False."""
 
+        def usage(self, globs: Sequence[str]) -> Usage:
+            """What the repositories that any of the globs names hold together."""
+
+        def note_pulls(self, pulls: Sequence[tuple[str, str, float]]) -> None:
+            """Note when manifests (repository, digest) were pulled; need not be durable, unknown ones are passed."""
+
+        def tag_rows(self, repository: str, after: str, limit: int) -> Sequence[TagRow]:
+            """Tags after `after` with what is known of them."""
+
+        def drop_tags(self, repository: str, rows: Sequence[TagRow]) -> Sequence[str]:
+            """Remove those tags that are as `tag_rows` gave them, and were not pulled since; returns their names."""
+
+        def summaries(self, names: Sequence[str]) -> Sequence[Summary]:
+            """What is in these repositories; those that are not there are left out."""
+
+        def mirror_manifest(
+            self, repository: str, manifest: Stored, tag: str, checked: float, bounds: Sequence[Bound] = ()
+        ) -> None:
+            """Store a manifest of an upstream, whose members need not be here; point the tag to it unless it is empty.
+
+            Raises OverQuota.
+            """
+
+        def upstream_tag(self, repository: str, tag: str) -> UpstreamTag | None:
+            """A tag, and when it was last the same upstream."""
+
+        def check_tag(self, repository: str, tag: str, digest: str, checked: float) -> bool:
+            """Note that the tag points to this upstream too (need not be durable). False: it does not any more here."""
+
+        def is_mirrored(self, repository: str, digest: str) -> bool:
+            """Whether a manifest came from an upstream and was never pushed here: its members may be missing."""
+
+        def naming(self, repository: str, digest: str, limit: int) -> Sequence[bytes]:
+            """Manifests of the repository that have this member."""
+
         def counts(self) -> dict[str, int]:
             """Rows of each kind, for metrics: repositories, tags, manifests, blobs, bytes, uploads."""
 
@@ -170,10 +296,22 @@ if TYPE_CHECKING:
             """Remove those links that still have no lease and no manifest; returns how many went."""
 
         def stale_manifests(self, before: float, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-            """Manifests without tag, pushed before then, in no index and with no subject present: id, repo, digest."""
+            """Manifests without tag, pushed and pulled before then, in no index and with no subject present.
+
+            Their ids, repositories and digests.
+            """
 
         def drop_manifests(self, before: float, numbers: Sequence[int]) -> int:
             """Remove those that `stale_manifests` would still name; returns how many went."""
+
+        def loose_manifests(self, before: float, after: int, limit: int) -> Sequence[Loose]:
+            """What `stale_manifests` gives, with when each was last used."""
+
+        def unused_mirrored(self, before: float, after: int, limit: int) -> Sequence[Loose]:
+            """Manifests of upstreams that were neither brought nor pulled since then, numbered above `after`."""
+
+        def drop_unused_mirrored(self, before: float, numbers: Sequence[int]) -> int:
+            """Remove those that `unused_mirrored` would still name, with their tags; returns how many went."""
 
         def stale_blobs(self, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
             """Blobs that no repository has: id, digest, size."""
