@@ -41,7 +41,7 @@ def spawn(launch: Launch, stdio: Stdio | None) -> Process:
         entry = launch.spec.namespace(kind)
         if entry is not None and not entry.path:
             new |= namespaces.FLAGS[kind]
-    body = Init(launch, builder, inner, seccomp_loader(launch.seccomp_bpf))
+    body = Init(launch, builder, inner, seccomp_loader(launch.seccomp_bpf), aside_mounter(launch))
 
     def make(sock: socket.socket) -> child_steps.Child:
         return child_steps.Child(sock, stdio, tuple([fd for fd, _flag in inner]))
@@ -79,6 +79,16 @@ def seccomp_loader(bpf: bytes | None) -> Callable[[], None] | None:
         seccomp.load(bpf)
 
     return load
+
+
+def aside_mounter(launch: Launch) -> Callable[[], tuple[str, ...]] | None:
+    """A function that mounts what goes aside, with its module imported already."""
+    if not launch.asides and not launch.secret_env:
+        return None
+    from holdall.runtime import asides
+
+    shared = launch.spec.rootfs_propagation in ("shared", "rshared")
+    return lambda: asides.mount_all(launch.asides, launch.secret_env, shared=shared)
 
 
 def _open_joined(spec: RuntimeSpec) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:

@@ -6,6 +6,7 @@ import os
 
 from holdall.errors import StartError
 from holdall.linux import mount, namespaces
+from holdall.record import replace
 from holdall.runtime import hooks, mount_options, network, places, status, terminal
 from holdall.runtime.child import Child, write_file
 from holdall.runtime.rootfs import Builder
@@ -21,16 +22,24 @@ IN_CHILD = ("cgroup", "uts", "ipc", "mount")
 
 
 class Init:
-    """One container's way up. `joins` are (descriptor, flag) of namespaces given by path."""
+    """One container's way up. `joins` are (descriptor, flag) of namespaces given by path; `aside` mounts the launch's
+    asides and returns more entries for the environment."""
 
     def __init__(
-        self, launch: Launch, builder: Builder, joins: tuple[tuple[int, int], ...], seccomp: Callable[[], None] | None
+        self,
+        launch: Launch,
+        builder: Builder,
+        joins: tuple[tuple[int, int], ...],
+        seccomp: Callable[[], None] | None,
+        aside: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:
         self.launch = launch
         self.spec = launch.spec
         self.builder = builder
         self.joins = joins
         self.seccomp = seccomp
+        self.aside = aside
+        self.environ: tuple[str, ...] = ()
 
     def run(self, child: Child) -> None:
         """From the host's namespaces to the command. Returns only by raising."""
@@ -52,7 +61,10 @@ class Init:
         if self.spec.hooks.start_container:
             hooks.run(self.spec.hooks.start_container, self._state("created", os.getpid()))
         who = (self.launch.user, self.launch.groups)
-        child.finish(self.spec.process, who, self.seccomp, init=self.launch.init)
+        process = self.spec.process
+        if self.environ:
+            process = replace(process, env=(*process.env, *self.environ))
+        child.finish(process, who, self.seccomp, init=self.launch.init)
 
     def _namespaces(self) -> None:
         flags = 0
@@ -85,6 +97,8 @@ class Init:
         propagation = mount_options.propagation_of(spec.rootfs_propagation)
         shared = propagation == mount.MS_SHARED
         mount.mount(None, "/", None, (mount.MS_SHARED if shared else mount.MS_SLAVE) | mount.MS_REC)
+        if self.aside is not None:
+            self.environ = self.aside()
         builder.open_sources()
         builder.attach(self.launch.rootfs, shared=shared)
         builder.perform()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from holdall.record import record
 
+SECRET_NAME = "holdall-secret"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.oci.runtime_spec import ProcessSpec, RuntimeSpec
@@ -52,6 +54,28 @@ if TYPE_CHECKING:
 
 
 @record
+class SecretFile:
+    """A file of an Aside. Its content is read at the start from `source`, which must be a memory file of another
+    process (/proc/PID/fd/N, made by memfd_create(2) with a name that begins with `SECRET_NAME`)."""
+
+    name: str
+    source: str
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+
+
+@record
+class Aside:
+    """Something mounted over the host's folder `place` in the container's own mount namespace alone, before the sources
+    of bind mounts are taken, which may then lie in it: layers, or a tmpfs with files. It goes with the container."""
+
+    place: str
+    root: Overlay | None = None
+    files: tuple[SecretFile, ...] = ()
+
+
+@record
 class Stdio:
     """File descriptors that become the process's 0, 1 and 2. They stay open in the caller."""
 
@@ -69,7 +93,7 @@ class Launch:
     `groups` are more group names or numbers, looked up there, too. `seccomp_bpf` is a compiled
     filter. The child writes itself to each of `cgroup_procs` before it unshares the cgroup namespace. `init` puts a
     small PID 1 in front of the command that forwards signals and reaps. `create_cwd` makes a missing working folder.
-    `container_id` only serves hooks.
+    `container_id` only serves hooks. `secret_env` are names of variables with the memory files that hold their values.
     """
 
     bundle: str
@@ -82,6 +106,8 @@ class Launch:
     init: bool = False
     create_cwd: bool = True
     container_id: str = ""
+    asides: tuple[Aside, ...] = ()
+    secret_env: tuple[tuple[str, str], ...] = ()
 
 
 @record

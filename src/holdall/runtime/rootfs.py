@@ -55,18 +55,12 @@ class Builder:
 
     def attach(self, source: RootSource, *, shared: bool) -> None:
         """Make the root and attach it over a folder that only serves as mount point."""
-        if not isinstance(source, Overlay):
+        if isinstance(source, Overlay):
+            self.root = attach_layers(source, shared=shared)
+        else:
             fd = mount.open_tree(source.path, recursive=True)
             mount.set_attributes(fd, propagation=mount.MS_PRIVATE, recursive=True)
-            self.root = _attach_to(source.path, fd, shared=shared)
-        elif not source.upper and len(source.lowers) == 1:  # overlayfs wants two, and one is its own view
-            fd = mount.open_tree(source.lowers[0])
-            # a layer's mount forbids devices and programs, as overlayfs would not notice
-            hindered = mount.ATTR_NODEV | mount.ATTR_NOSUID | mount.ATTR_NOEXEC
-            mount.set_attributes(fd, mount.ATTR_RDONLY, hindered)
-            self.root = _attach_to(source.lowers[0], fd, shared=shared)
-        else:
-            self.root = _attach_overlay(source, shared=shared)
+            self.root = attach_at(source.path, fd, shared=shared)
 
     def perform(self) -> None:
         """All steps in order. Raises StartError naming the step's place."""
@@ -192,11 +186,23 @@ class Builder:
             mount.mount(None, "/", None, propagation | (mount.MS_REC if deep else 0))
 
 
+def attach_layers(source: Overlay, *, shared: bool) -> int:
+    """Mount layers over `source.mountpoint` (or its default); a descriptor of their root. Raises OSError."""
+    if source.upper or len(source.lowers) > 1:
+        return _attach_overlay(source, shared=shared)
+    # overlayfs wants two, and one is its own view
+    fd = mount.open_tree(source.lowers[0])
+    # a layer's mount forbids devices and programs, as overlayfs would not notice
+    hindered = mount.ATTR_NODEV | mount.ATTR_NOSUID | mount.ATTR_NOEXEC
+    mount.set_attributes(fd, mount.ATTR_RDONLY, hindered)
+    return attach_at(source.mountpoint or source.lowers[0], fd, shared=shared)
+
+
 def _attach_overlay(source: Overlay, *, shared: bool) -> int:
     base = source.mountpoint or source.work or source.lowers[0]
     fd = overlay.overlay(source.lowers, source.upper, source.work, volatile=source.volatile)
     if fd is not None:
-        return _attach_to(base, fd, shared=shared)
+        return attach_at(base, fd, shared=shared)
     # kernels without `lowerdir+` mount in place: name the folders by what they are before anything covers them
     held = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (source.upper, source.work) if path]
     names = [f"/proc/self/fd/{number}" for number in held] or ["", ""]
@@ -209,7 +215,8 @@ def _attach_overlay(source: Overlay, *, shared: bool) -> int:
     return root
 
 
-def _attach_to(path: str, fd: int, *, shared: bool) -> int:
+def attach_at(path: str, fd: int, *, shared: bool) -> int:
+    """Attach a detached mount over a folder; its descriptor again. Raises OSError."""
     if shared:
         _isolate(path)
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)

@@ -11,7 +11,7 @@ import socket
 import time
 
 from holdall.errors import ContainerNotFound, HoldallError, StartError
-from holdall.supervisor import ending, fifos, keeper, kept, restarting, stopping
+from holdall.supervisor import binding, ending, fifos, keeper, kept, restarting, stopping
 from holdall.supervisor.container import Container
 from holdall.supervisor.launch import read_launch
 from holdall.supervisor.logfile import LogFile
@@ -118,6 +118,7 @@ def _take_over(supervisor: Supervisor, container: Container, held: dict[str, int
         except OSError as err:
             log(f"{container.id}: cannot thaw it: {err}")
         supervisor.keeper.keep(container)
+        binding.adopted(supervisor, container)
         log(f"{container.id}: adopted")
 
 

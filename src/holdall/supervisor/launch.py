@@ -12,7 +12,7 @@ import os
 
 from holdall.errors import ContainerNotFound, StoreCorrupt
 from holdall.record import record
-from holdall.runtime.launch import Directory, LayerMount, Overlay
+from holdall.runtime.launch import Aside, Directory, LayerMount, Overlay, SecretFile
 from holdall.supervisor.durable import read_bounded, write_atomic
 
 TYPE_CHECKING = False
@@ -59,7 +59,8 @@ class Launch:
     `stop_timeout` is in seconds, negative meaning for ever; `seccomp` is the path of
     a compiled filter; `cgroup` is the path below each hierarchy's root; `resources` is the `linux.resources` of the
     runtime specification; `network` is "none", "host" or "bridge" (then `plan` and `attachment` are there);
-    `remove` is the argv that removes an `auto_remove` container after its exit when the client that started it is gone.
+    `remove` is the argv that removes an `auto_remove` container after its exit when the client that started it is gone;
+    one that is `bound` is killed then. `asides` and `secret_env` are the runtime's (runtime/launch.py).
     """
 
     id: str
@@ -83,6 +84,9 @@ class Launch:
     plan: NetworkPlan | None = None
     attachment: Attachment | None = None
     remove: tuple[str, ...] = ()
+    bound: bool = False
+    asides: tuple[Aside, ...] = ()
+    secret_env: tuple[tuple[str, str], ...] = ()
 
 
 def _root_to_json(root: Overlay | Directory) -> dict[str, Any]:
@@ -100,6 +104,18 @@ def _root_from_json(value: dict[str, Any]) -> Overlay | Directory:
     return Overlay(**value)
 
 
+def _aside_to_json(aside: Aside) -> dict[str, Any]:
+    files = [[one.name, one.source, one.mode, one.uid, one.gid] for one in aside.files]
+    return {"place": aside.place, "root": _root_to_json(aside.root) if aside.root else None, "files": files}
+
+
+def _aside_from_json(value: dict[str, Any]) -> Aside:
+    root = _root_from_json(value["root"]) if value["root"] is not None else None
+    if isinstance(root, Directory):
+        raise ValueError("a folder cannot be mounted aside")
+    return Aside(value["place"], root, tuple([SecretFile(*one) for one in value["files"]]))
+
+
 def to_json(launch: Launch) -> dict[str, Any]:
     """The launch as a JSON object."""
     value: dict[str, Any] = {"version": VERSION, **launch.__dict__}
@@ -109,6 +125,8 @@ def to_json(launch: Launch) -> dict[str, Any]:
     value["plan"] = launch.plan.to_json() if launch.plan else None
     value["attachment"] = launch.attachment.to_json() if launch.attachment else None
     value["remove"] = list(launch.remove)
+    value["asides"] = [_aside_to_json(one) for one in launch.asides]
+    value["secret_env"] = [list(pair) for pair in launch.secret_env]
     return value
 
 
@@ -123,6 +141,8 @@ def parse(raw: bytes, source: str) -> Launch:
         value["log"] = LogLimits(**value["log"])
         value["groups"] = tuple(value["groups"])
         value["remove"] = tuple(value["remove"])
+        value["asides"] = tuple([_aside_from_json(one) for one in value.get("asides", ())])
+        value["secret_env"] = tuple([(name, source) for name, source in value.get("secret_env", ())])
         _parse_network(value)
         return Launch(**value)
     except (ValueError, TypeError, KeyError, AttributeError) as err:

@@ -6,7 +6,7 @@ import os
 
 from holdall.errors import ContainerNotFound, ContainerStateConflict, InvalidInput
 from holdall.record import replace
-from holdall.supervisor import execs, restarting, starting, stopping
+from holdall.supervisor import binding, execs, restarting, starting, stopping
 from holdall.supervisor.attaching import attach
 from holdall.supervisor.container import Container, Watcher, end_of
 from holdall.supervisor.launch import read_launch
@@ -65,7 +65,7 @@ def start(supervisor: Supervisor, session: Session, request: Request) -> None:
         restarting.forestall(found)
     container = Container(launch, replace(stored_state(supervisor.paths, launch.id), restart_count=0))
     supervisor.containers[launch.id] = container
-    container.starter = session
+    binding.bind(supervisor, container, session)
     _begin(supervisor, session, request, container)
 
 
@@ -88,7 +88,7 @@ def _start_again(supervisor: Supervisor, session: Session, request: Request, con
     if not request.get("again"):
         word = "starting" if container.state.status == "starting" else "running"
         raise ContainerStateConflict(f'container "{container.launch.name}" is already {word}')
-    container.starter = session
+    binding.bind(supervisor, container, session)
     attach(supervisor, session, container, request, session.take())
 
 
@@ -100,6 +100,9 @@ def attach_op(supervisor: Supervisor, session: Session, request: Request) -> Non
         return
     container = find(supervisor, request)
     container.need_running()
+    if container.launch.bound and (container.starter is None or not container.starter.connected):
+        # its client, back after our predecessor's death
+        binding.bind(supervisor, container, session)
     attach(supervisor, session, container, request, session.take())
 
 

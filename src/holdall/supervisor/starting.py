@@ -65,10 +65,11 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
     folder = supervisor.paths.container(container.id)
     run = supervisor.paths.container_run(container.id)
     spec = read_spec(folder)
-    if isinstance(launch.rootfs, Overlay) and launch.rootfs.mounts:
-        from holdall.runtime import layers
+    for root in (launch.rootfs, *[one.root for one in launch.asides]):
+        if isinstance(root, Overlay) and root.mounts:
+            from holdall.runtime import layers
 
-        layers.ensure(launch.rootfs.mounts)
+            layers.ensure(root.mounts)
     seccomp = read_filter(launch.seccomp)
     make_run_folder(run)
     recorder = Recorder(container.id, LogFile(folder, launch.log), run, supervisor.journal)
@@ -84,6 +85,8 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
         cgroup_procs=procs,
         init=launch.init,
         container_id=container.id,
+        asides=launch.asides,
+        secret_env=launch.secret_env,
     )
     if launch.terminal:
         process = create.spawn(order, None)
