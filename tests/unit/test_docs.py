@@ -31,8 +31,7 @@ def sections() -> dict[str, str]:
 
 
 def heading(command: str) -> str:
-    group, _, verb = command.partition("_")
-    return f"{group} {verb}" if verb else command
+    return command.replace("_", " ")
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

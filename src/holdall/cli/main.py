@@ -93,13 +93,16 @@ def split_globals(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 def find_command(words: list[str]) -> tuple[str, list[str]]:
     """Name of the command's module and the words that belong to it. Raises InvalidOption with a near miss."""
     name = words[0]
+    if " ".join(words[:2]) in GROUPS:
+        name, words = " ".join(words[:2]), words[1:]
     if name in GROUPS:
         members = GROUPS[name]
+        known = [*members, *(one.removeprefix(f"{name} ") for one in GROUPS if one.startswith(f"{name} "))]
         if len(words) > 1 and words[1] in members:
             return members[words[1]], words[2:]
         if len(words) > 1 and not words[1].startswith("-"):
             raise InvalidOption(
-                f'unknown command "holdall {name} {words[1]}"', hint=f"one of {', '.join(sorted(members))}"
+                f'unknown command "holdall {name} {words[1]}"', hint=f"one of {', '.join(sorted(known))}"
             )
         return "help", [name]
     name = ALIASES.get(name, name)

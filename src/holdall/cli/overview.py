@@ -27,6 +27,8 @@ def overview(group: str | None) -> str:
     if group is not None:
         verbs = GROUPS[group]
         rows = [f"  {verb:<10} {COMMANDS[module]}" for verb, module in sorted(verbs.items())]
+        within = [name for name in GROUPS if name.startswith(group + " ")]
+        rows += [f"  {name.removeprefix(group + ' '):<10} {', '.join(GROUPS[name])}" for name in within]
         return f"usage: holdall {group} COMMAND\n\n" + "\n".join(rows) + "\n"
     parts = ["usage: holdall [GLOBAL OPTIONS] COMMAND [OPTIONS] [WORDS]\n"]
     for title, names in SECTIONS:

@@ -39,6 +39,10 @@ COMMANDS: dict[str, str] = {
     "registry_fsck": "check a registry's storage, and mend it",
     "registry_gc": "remove what nothing needs from a registry's storage",
     "registry_serve": "serve images to this machine or to others",
+    "registry_token_create": "make a robot token for a registry",
+    "registry_token_list": "list a registry's robot tokens",
+    "registry_token_revoke": "make robot tokens worthless",
+    "registry_token_rotate": "make a new key to sign tokens with",
     "rename": "give a container another name",
     "restart": "stop and start containers",
     "rm": "remove containers",
@@ -86,6 +90,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "builder": {"build": "build", "du": "builder_du", "prune": "builder_prune"},
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
     "registry": {n: f"registry_{n}" for n in ("fsck", "gc", "serve")},
+    "registry token": {n: f"registry_token_{n}" for n in ("create", "list", "revoke", "rotate")},
     "system": {
         "df": "system_df", "fsck": "system_fsck", "gc": "system_gc", "prune": "system_prune", "info": "info",
         "reset": "system_reset",

@@ -122,7 +122,9 @@ class App:
             who = self.door.require_catalog(guest)
         else:
             self.door.require(guest, action, found.repository)
-        exchange = Exchange(request, found, who, self.shelf, self._hashes, self._bounds)
+        exchange = Exchange(
+            request, found, who, self.shelf, self._hashes, self._bounds, lambda octets: self.door.spend(guest, octets)
+        )
         seen.exchange = exchange
         return await HANDLERS[found.kind, method](exchange)
 

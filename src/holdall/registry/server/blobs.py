@@ -93,6 +93,7 @@ async def _lease(exchange: Exchange, digest: str) -> None:
 
 async def _send(exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int) -> web.StreamResponse:
     """Send a file from `offset`, as long as Content-Length says; a client that goes away is nothing to speak of."""
+    exchange.spend(int(response.headers["Content-Length"]))
     await response.prepare(exchange.request)
     transport = exchange.request.transport
     left = int(response.headers["Content-Length"])

@@ -7,6 +7,8 @@ from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from holdall.registry.server.hashing import Hashes
@@ -29,12 +31,21 @@ class Bounds:
 
 
 class Exchange:
-    """A request and its surroundings. `received` counts the bytes of its body."""
+    """A request and its surroundings. `received` counts the bytes of its body, `spent` those already charged."""
 
-    __slots__ = ("hashes", "lease", "max_blob", "received", "request", "route", "shelf", "spent", "visitor")
+    __slots__ = (
+        "_charge", "hashes", "lease", "max_blob", "received", "request", "route", "shelf", "spent", "visitor",
+    )  # fmt: skip
 
     def __init__(
-        self, request: web.BaseRequest, route: Route, visitor: Visitor, shelf: Shelf, hashes: Hashes, bounds: Bounds
+        self,
+        request: web.BaseRequest,
+        route: Route,
+        visitor: Visitor,
+        shelf: Shelf,
+        hashes: Hashes,
+        bounds: Bounds,
+        charge: Callable[[int], None] | None = None,
     ) -> None:
         self.request = request
         self.route = route
@@ -45,6 +56,13 @@ class Exchange:
         self.lease = bounds.lease
         self.received = 0
         self.spent = 0
+        self._charge = charge
+
+    def spend(self, octets: int) -> None:
+        """Count bytes against the client's limit while they go, not only at the end."""
+        self.spent += octets
+        if self._charge is not None:
+            self._charge(octets)
 
     @property
     def is_head(self) -> bool:

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from holdall.errors import InvalidInput
-from holdall.registry.server.signing import LEEWAY, MAX_TOKEN, TokenInvalid
+from holdall.registry.server.signing import LEEWAY, TokenInvalid
+from holdall.registry.server.token_settings import MAX_TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

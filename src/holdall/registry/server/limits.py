@@ -27,6 +27,7 @@ NEAR = 8
 MAX_SPECIAL = 1_000
 MAX_WAIT = 3_600
 BURST_SECONDS = 5.0
+BURST_BYTES_SECONDS = 60.0
 """A bucket holds what comes in this time unless the settings say otherwise."""
 LOGGED_IN = "*"
 _KEYS = {"requests", "burst", "bytes", "burst_bytes"}
@@ -81,7 +82,7 @@ def parse(obj: JsonObject | None) -> Limits:
 def _limit(obj: JsonObject) -> Limit:
     requests, octets = tables.rate(obj, "requests"), float(tables.size(obj, "bytes"))
     burst = tables.rate(obj, "burst", max(1.0, math.ceil(requests * BURST_SECONDS)))
-    burst_bytes = float(tables.size(obj, "burst_bytes", int(octets * BURST_SECONDS), least=1 if octets else 0))
+    burst_bytes = float(tables.size(obj, "burst_bytes", int(octets * BURST_BYTES_SECONDS), least=1 if octets else 0))
     if requests and burst < 1:
         raise obj.error(f"{obj.path('burst')} must be at least 1")
     for key, base, value in (("burst", "requests", requests), ("burst_bytes", "bytes", octets)):

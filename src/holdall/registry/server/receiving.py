@@ -38,6 +38,7 @@ async def parts(exchange: Exchange) -> AsyncIterator[bytes]:
         if not data:
             return
         exchange.received += len(data)
+        exchange.spend(len(data))
         yield data
 
 

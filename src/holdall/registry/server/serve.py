@@ -15,6 +15,7 @@ import time
 
 from holdall.errors import PortInUse
 from holdall.linux.process import PR_SET_PDEATHSIG, prctl, set_title
+from holdall.registry.server.limits import Buckets
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.options import check
 from holdall.registry.server.shelf import open_local
@@ -69,6 +70,7 @@ class Family:
         self._options = options
         self._listener = listener
         self._meters = meters
+        self._buckets = Buckets()
         self._roles: dict[int, int] = {}
         self._late: dict[int, float] = {}
 
@@ -150,7 +152,7 @@ class Family:
         set_title("holdall registry worker")
 
         async def work() -> None:
-            worker = Worker(self._options, self._listener, self._meters)
+            worker = Worker(self._options, self._listener, self._meters, self._buckets)
             await worker.run()
 
         asyncio.run(work())

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from holdall.errors import StoreCorrupt
 from holdall.oci.jsonval import JsonObject, dumps, load_object
 from holdall.record import record
+from holdall.registry.server.token_settings import MAX_TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ ALGORITHM = "ES256"
 ISSUER = "holdall"
 LEEWAY = 10
 MAX_KEYS = 32
-MAX_TOKEN = 16 << 10
 _NEEDED = ["exp", "iat", "iss", "aud", "sub"]
 
 
@@ -59,6 +59,11 @@ def rotated(raw: bytes, now: float, keep: float) -> bytes:
 def first(raw: bytes, now: float) -> bytes:
     """The keys, with one at least."""
     return raw or rotated(b"", now, 0)
+
+
+def first_id(raw: bytes) -> str:
+    """The name of the key that signs."""
+    return _read(raw)[0].id
 
 
 class KeyRing:

@@ -19,6 +19,7 @@ LIFETIME = 300.0
 MIN_LIFETIME = 60.0
 LOGIN_LIFETIME = 90 * 86_400.0
 MAX_ISSUERS = 100
+MAX_TOKEN = 16 << 10
 _KEYS = {"realm", "service", "lifetime", "login_lifetime"}
 _ISSUER_KEYS = {"name", "issuer", "keys", "audience"}
 _SERVICE = re.compile(r"[A-Za-z0-9._:/-]{1,255}")

@@ -11,9 +11,11 @@ from aiohttp import web
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
+from holdall.registry.server.limits import Limiter
 from holdall.registry.server.passwords import fingerprint
 from holdall.registry.server.shelf import Shelf, open_local
 from holdall.registry.server.tls import context
+from holdall.registry.server.token_settings import MAX_TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web_protocol import RequestHandler
 
+    from holdall.registry.server.limits import Buckets
     from holdall.registry.server.meters import Meters
     from holdall.registry.server.options import ServeOptions
 
@@ -35,10 +38,13 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 class Worker:
     """Serves until SIGTERM or SIGINT, then finishes what is under way, for `options.drain` seconds at most."""
 
-    def __init__(self, options: ServeOptions, listener: socket.socket, meters: Meters) -> None:
+    def __init__(
+        self, options: ServeOptions, listener: socket.socket, meters: Meters, buckets: Buckets | None = None
+    ) -> None:
         self._options = options
         self._listener = listener
         self._meters = meters
+        self._buckets = buckets
         self._stopping = asyncio.Event()
         self._silent: dict[RequestHandler, float] = {}
         self._tls: ssl.SSLContext | None = None
@@ -50,9 +56,21 @@ class Worker:
         shelf = Shelf(*open_local(options.storage))
         log, audit = Journal(options.access_log), Journal(options.audit_log)
         app = App(
-            shelf, options.access(), self._meters, log=log, audit=audit, bounds=Bounds(options.max_blob, options.lease)
+            shelf,
+            options.access(),
+            self._meters,
+            log=log,
+            audit=audit,
+            bounds=Bounds(options.max_blob, options.lease),
+            limiter=Limiter(self._buckets),
         )
-        server = web.Server(app, auto_decompress=False, keepalive_timeout=SILENT_SECONDS, max_line_size=MAX_LINE)
+        server = web.Server(
+            app,
+            auto_decompress=False,
+            keepalive_timeout=SILENT_SECONDS,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_TOKEN + 100,
+        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)

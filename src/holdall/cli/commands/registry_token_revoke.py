@@ -1,0 +1,34 @@
+"""`holdall registry token revoke`."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from holdall.cli.arguments import Parser
+    from holdall.cli.state import State
+
+HELP = "Make robot tokens worthless, within a second and with everything that was given out for them."
+
+
+def arguments(parser: Parser) -> None:
+    """Options of the command."""
+    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    parser.word("names", help="their names", nargs="+", metavar="NAME")
+
+
+def main(state: State, options: Namespace) -> int:
+    """Run the command. Revokes all of them or, when one does not exist, none."""
+    from holdall.registry.server import robots
+    from holdall.registry.server.documents import change
+    from holdall.registry.server.shelf import open_existing
+
+    catalog, _ = open_existing(options.storage)
+    try:
+        change(catalog, robots.DOCUMENT, lambda raw: robots.revoke(raw, options.names))
+    finally:
+        catalog.close()
+    for name in options.names:
+        state.print(name)
+    return 0
