@@ -56,7 +56,7 @@ class Courier:
 
     def _introduce(self) -> socket.socket:
         """The control socket of a courier that knows the options."""
-        control = self._started or start()
+        self._started = control = self._started or start()
         options = {name: getattr(self._options, name) for name in SHARED}
         control.sendall(frame({**options, "environ": dict(self._options.environment)}))
         return control

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -206,6 +207,25 @@ async def test_a_courier_that_dies_is_done_without(
     with RegistryServer() as server:
         await push(image, ref(server), notes=Notes(tmp_path), options=chunked)
         check_whole(server, image)
+
+
+async def test_a_courier_that_is_gone_at_once_is_closed(
+    chunked: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[socket.socket] = []
+
+    def start() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        begun.append(ours)
+        return ours
+
+    monkeypatch.setattr("holdall.registry.courier.start", start)
+    image = big_image()
+    with RegistryServer() as server:
+        await push(image, ref(server), notes=Notes(tmp_path), options=chunked)
+        check_whole(server, image)
+    assert [one.fileno() for one in begun] == [-1]
 
 
 @pytest.mark.parametrize("courier", [False, True])
