@@ -6,11 +6,12 @@ from functools import partial
 
 from holdall.build.export import export
 from holdall.build.side_by_side import Once, side_by_side
-from holdall.build.state import LayerRef, State
+from holdall.build.state import DEFAULT_PATH, LayerRef, State
 from holdall.build.walking import Walker
 from holdall.dockerfile import arguments, dependencies, stages
 from holdall.dockerfile.scope import Scope, Settings
 from holdall.errors import ImageNotFound
+from holdall.oci.container_config import ContainerConfig
 from holdall.oci.platform import Platform, host
 from holdall.record import replace
 
@@ -68,7 +69,8 @@ class Solver:
             return replace(self.state(before), cmd_set=False), ()
         platform = Platform.parse(base.platform) if base.platform else self.platform
         if base.image == SCRATCH:
-            return State(platform, Scope.of_image(())), ()
+            env = (DEFAULT_PATH,)
+            return State(platform, Scope.of_image(env), config=ContainerConfig(env=env, working_dir="/")), ()
         image = self._image(base.image, platform, stage)
         config = image.config.config
         layers = tuple([LayerRef(layer.descriptor, layer.diff_id) for layer in image.layers])
