@@ -1,0 +1,4 @@
+#!/bin/sh
+set -e
+[ -s "$PGDATA/PG_VERSION" ] || initdb --auth=trust --no-sync > /dev/null
+exec "$@"
