@@ -1,57 +1,99 @@
-"""Progress of a build in plain lines on standard error: steps as they begin, CACHED marks, output with its step."""
+"""How a build tells of itself: the renderer that was asked for, then warnings and the sum of it."""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+
+from holdall.cli.build_model import Model
+from holdall.errors import InvalidOption
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from holdall.build.progress import BuildEvent, Step
+    from typing import Self
+
+    from holdall.build.progress import BuildEvent, Notice
+    from holdall.cli.build_json import RawJson
+    from holdall.cli.build_live import Live
+    from holdall.cli.build_plain import Plain
     from holdall.cli.state import State
 
-WIDTH = 100
+MODES = ("auto", "tty", "plain", "rawjson", "quiet")
+VARIABLE = "BUILDKIT_PROGRESS"
+
+
+def mode(text: str | None) -> str:
+    """The value of --progress, else of the environment. Raises InvalidOption."""
+    chosen = text or os.environ.get(VARIABLE) or "auto"
+    if chosen not in MODES:
+        where = "--progress" if text else VARIABLE
+        raise InvalidOption(f'invalid value "{chosen}" for {where}', hint=f"use one of {', '.join(MODES)}")
+    return chosen
 
 
 class Report:
-    """A BuildReporter."""
+    """A BuildReporter, and a context manager: left well it sums up, left with an error it only puts an end to it."""
 
-    def __init__(self, state: State, *, quiet: bool) -> None:
+    def __init__(self, state: State, *, quiet: bool = False, progress: str | None = None) -> None:
         self._state = state
-        self._quiet = quiet
-        self._begun: dict[int, float] = {}
-        self._rest: dict[int, bytes] = {}
+        self._mode = "quiet" if quiet else mode(progress)
+        self._model = Model()
+        self._renderer: Plain | Live | RawJson | None = self._chosen()
 
     def __call__(self, event: BuildEvent) -> None:
         """Tell of one event."""
-        if self._quiet:
+        if self._renderer is not None:
+            self._renderer(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if self._renderer is None:
             return
-        step = event.step
-        if event.action == "output":
-            self._output(step, event.data)
-        elif event.action == "started":
-            self._begun[step.id] = event.time
-            self._state.note(f"#{step.id} {_title(step)}")
-        elif event.action == "waiting":
-            self._state.note(f"#{step.id} {_title(step)}: another build is at it")
-        elif event.action == "cached":
-            self._state.note(f"#{step.id} {'CACHED ' if step.kind == 'step' else ''}{_title(step)}")
-        elif event.action != "progress" and step.id in self._begun:
-            self._flush(step)
-            word = "done in" if event.action == "done" else "failed after"
-            self._state.note(f"#{step.id} {word} {event.time - self._begun.pop(step.id):.1f} s")
+        self._renderer.close()
+        if self._mode == "rawjson":
+            return
+        if self._model.notices:
+            self._warn(self._model.notices)
+        if kind is None and self._model.begun is not None:
+            self._state.note(self._model.summary(time.monotonic()))
 
-    def _output(self, step: Step, data: bytes) -> None:
-        *lines, rest = (self._rest.get(step.id, b"") + data).split(b"\n")
-        self._rest[step.id] = rest
-        for line in lines:
-            self._state.note(f"#{step.id} | {line.decode(errors='replace')}")
+    def _chosen(self) -> Plain | Live | RawJson | None:
+        if self._mode == "quiet":
+            return None
+        if self._mode == "rawjson":
+            from holdall.cli.build_json import RawJson
 
-    def _flush(self, step: Step) -> None:
-        rest = self._rest.pop(step.id, b"")
-        if rest:
-            self._state.note(f"#{step.id} | {rest.decode(errors='replace')}")
+            return RawJson(self._model, self._state.note)
+        if self._mode == "tty" or (self._mode == "auto" and not self._state.debug and is_terminal()):
+            from holdall.cli.build_frame import style
+            from holdall.cli.build_live import Live
+
+            encoding = (sys.stderr.encoding or "").lower().replace("-", "")
+            look = style(colours=not os.environ.get("NO_COLOR"), unicode=encoding == "utf8")
+            return Live(self._model, sys.stderr, look)
+        from holdall.cli.build_plain import Plain
+
+        return Plain(self._model, self._state.note)
+
+    def _warn(self, notices: list[Notice]) -> None:
+        state = self._state
+        checks = [one for one in notices if one.rule]
+        for one in notices:
+            if not one.rule:
+                state.note(f"warning: {one.message}")
+        if state.debug:
+            for one in checks:
+                state.note(f"\nWARNING: {one.rule} - {one.url}\n{one.message}\n{one.excerpt}")
+        elif checks:
+            many = "1 warning" if len(checks) == 1 else f"{len(checks)} warnings"
+            state.note(f"{many} about the Dockerfile (holdall build --check shows the lines):")
+            for one in checks:
+                state.note(f" - {one.rule}: {one.message} (line {one.line})")
 
 
-def _title(step: Step) -> str:
-    shown = step.line if len(step.line) <= WIDTH else step.line[: WIDTH - 1] + "…"
-    if step.kind != "step":
-        return shown
-    return f"[{step.stage} {step.number}/{step.total}] {shown}"
+def is_terminal() -> bool:
+    """Whether standard error can show a live view."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
