@@ -103,6 +103,23 @@ def test_only_one_writer_has_an_upload(both: Both, opener: Callable[[], Both]) -
         assert again.offset == 0
 
 
+def test_an_upload_can_be_followed_while_it_is_written_and_kept(both: Both) -> None:
+    assert both.blobs.follow(UPLOAD) is None
+    both.blobs.begin(UPLOAD)
+    with both.blobs.take(UPLOAD) as writing:  # type: ignore[union-attr]
+        file = both.blobs.follow(UPLOAD)
+        if file is None:
+            return  # as a back end may
+        with file:
+            writing.write(b"abc")
+            assert file.read() == b"abc"
+            writing.write(b"def")
+            writing.sync()
+            digest = Digest.of(b"abcdef")
+            both.catalog.place("a", str(digest), 6, LATER, lambda: writing.keep(digest))
+            assert file.read() == b"def"
+
+
 def test_a_discarded_upload_is_gone(both: Both) -> None:
     both.blobs.begin(UPLOAD)
     with both.blobs.take(UPLOAD) as writing:  # type: ignore[union-attr]

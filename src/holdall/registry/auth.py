@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from holdall.errors import LimitExceeded, RegistryError, Unauthorized
 from holdall.oci.jsonval import load_object
 from holdall.record import record
-from holdall.registry.failures import details, shown
+from holdall.registry.failures import BadStatus, TooManyRequests, details, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ CLIENT_ID = "holdall"
 MAX_REALM = 4096
 MAX_TOKEN = 32 << 10
 MAX_SCOPES = 16
+MAX_TOKENS = 1_000
+"""Tokens of one registry that are kept; the oldest go first."""
 MIN_LIFETIME = 60
 MAX_LIFETIME = 86_400
 LEEWAY = 10
@@ -164,7 +166,7 @@ class Authenticator:
     def _token(self, challenge: Challenge, scopes: Sequence[Scope]) -> Flow:
         if self.credential and self.credential.registry_token:
             header = "Bearer " + _checked(self.credential.registry_token, self.host)
-            self._tokens[_key(scopes)] = _Token(header, self._clock() + MAX_LIFETIME)
+            self._keep(scopes, _Token(header, self._clock() + MAX_LIFETIME))
             return header
         realm = self._realm(challenge.parameters["realm"])
         # asked for nothing of ours (a login), nothing is asked of the token server either: registries name examples
@@ -177,8 +179,15 @@ class Authenticator:
         if reply.status != 200:
             raise self._failed(server, reply)
         token = _parse(reply.body, server, self._clock())
-        self._tokens[_key(scopes)] = token
+        self._keep(scopes, token)
         return token.header
+
+    def _keep(self, scopes: Sequence[Scope], token: _Token) -> None:
+        key = _key(scopes)
+        self._tokens.pop(key, None)
+        while len(self._tokens) >= MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
+        self._tokens[key] = token
 
     def _realm(self, realm: str) -> str:
         """The token server's URL, refused when credentials would leave TLS or the URL is odd."""
@@ -226,6 +235,10 @@ class Authenticator:
     def _failed(self, server: str, reply: TokenReply) -> RegistryError:
         said = "; ".join(message or code for code, message in details(reply.body))
         text = f'token server "{server}" of registry "{self.host}" answered {reply.status}'
+        if reply.status == 429:
+            return TooManyRequests(text, None, hint="try again later")
+        if reply.status >= 500:
+            return BadStatus(text + (f": {said}" if said else ""), reply.status)
         kind = Unauthorized if reply.status in (401, 403) else RegistryError
         hint = f'log in with "holdall login {self.host}"' if kind is Unauthorized else None
         return kind(text + (f": {said}" if said else ""), hint=hint)

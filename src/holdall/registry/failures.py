@@ -35,6 +35,14 @@ class BadStatus(RegistryError):
         self.status = status
 
 
+class TooManyRequests(RateLimited):
+    """The registry asks for a pause of `retry_after` seconds, None when it does not say how long."""
+
+    def __init__(self, message: str, retry_after: float | None, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
 def shown(text: str) -> str:
     """`text` from the outside as it may stand in a message: escaped, one line, bounded."""
     plain = ascii(text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "...")
@@ -77,8 +85,9 @@ def from_answer(status: int, body: bytes, host: str, *, retry_after: float | Non
 
 def _rate_limited(host: str, said: str, retry_after: float | None) -> RateLimited:
     wait = f"try again in {retry_after:.0f} s" if retry_after else "try again later"
-    return RateLimited(
+    return TooManyRequests(
         f'registry "{host}" allows no more requests for now' + (f": {said}" if said else ""),
+        retry_after,
         hint=f'{wait}, or log in with "holdall login {host}" for a higher limit',
     )
 

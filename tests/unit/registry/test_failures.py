@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from holdall.errors import ManifestUnknown, RateLimited, RegistryError, Unauthorized
-from holdall.registry.failures import BadStatus, details, from_answer, shown
+from holdall.errors import ManifestUnknown, RegistryError, Unauthorized
+from holdall.registry.failures import BadStatus, TooManyRequests, details, from_answer, shown
 
 
 def body(code: str, message: str = "") -> bytes:
@@ -22,14 +22,20 @@ def body(code: str, message: str = "") -> bytes:
         (401, body("UNAUTHORIZED"), Unauthorized),
         (403, b"<html>", Unauthorized),
         (400, body("DENIED"), Unauthorized),
-        (429, b"", RateLimited),
-        (503, body("TOOMANYREQUESTS"), RateLimited),
+        (429, b"", TooManyRequests),
+        (503, body("TOOMANYREQUESTS"), TooManyRequests),
         (500, b"\xff", BadStatus),
         (400, body("MANIFEST_INVALID", "bad"), BadStatus),
     ],
 )
 def test_status_and_code_choose_the_class(status: int, raw: bytes, kind: type[RegistryError]) -> None:
     assert type(from_answer(status, raw, "r.example")) is kind
+
+
+def test_a_pause_that_was_asked_for_is_told() -> None:
+    err = from_answer(429, b"", "r.example", retry_after=17.0)
+    assert isinstance(err, TooManyRequests)
+    assert err.retry_after == 17.0
 
 
 def test_messages_name_the_registry_and_the_reason() -> None:

@@ -79,6 +79,13 @@ class BlobFiles:
         except FileNotFoundError:
             return None
 
+    def follow(self, upload: str) -> BinaryIO | None:
+        """See `Blobs`."""
+        try:
+            return open(self.upload_path(upload), "rb", buffering=0)
+        except FileNotFoundError:
+            return None
+
     def touched(self, upload: str) -> float | None:
         """See `Blobs`."""
         try:

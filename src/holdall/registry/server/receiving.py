@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from holdall.registry.server.pouring import pour
 from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 60.0
 GRACE_SECONDS = 30.0
 MIN_RATE = 1_024
-INLINE = 32 << 10
 
 
 async def parts(exchange: Exchange) -> AsyncIterator[bytes]:
@@ -61,31 +61,15 @@ async def append(exchange: Exchange, writing: Writing, rolling: Rolling, limit: 
 
     What arrived before an error stays. Raises Refusal, OSError, and aiohttp's errors when the client goes away.
     """
-    shelf = exchange.shelf
+    await pour(exchange.shelf, _bounded(exchange, limit - writing.offset), writing, rolling)
 
-    def step(data: bytes) -> None:
-        writing.write(data)
-        if rolling.offset + len(data) == writing.offset:
-            rolling.update(data)
 
-    await shelf.work(rolling.catch_up, writing) if rolling.offset < writing.offset else None
-    end = writing.offset
-    pending: asyncio.Future[None] | None = None
-    try:
-        async for data in parts(exchange):
-            if end + len(data) > limit:
-                raise Refusal("SIZE_INVALID", "the body is longer than it may be", status=_status(exchange), close=True)
-            end += len(data)
-            if pending is not None:
-                waiting, pending = pending, None
-                await waiting
-            if len(data) <= INLINE:
-                step(data)
-            else:
-                pending = asyncio.ensure_future(shelf.work(step, data))
-    finally:
-        if pending is not None:
-            await asyncio.shield(pending)
+async def _bounded(exchange: Exchange, limit: int) -> AsyncIterator[bytes]:
+    async for data in parts(exchange):
+        limit -= len(data)
+        if limit < 0:
+            raise Refusal("SIZE_INVALID", "the body is longer than it may be", status=_status(exchange), close=True)
+        yield data
 
 
 def _status(exchange: Exchange) -> int:

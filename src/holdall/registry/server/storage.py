@@ -393,6 +393,12 @@ if TYPE_CHECKING:
         def offset(self, upload: str) -> int | None:
             """How many bytes an upload has, None when it is gone."""
 
+        def follow(self, upload: str) -> BinaryIO | None:
+            """An upload as an unbuffered file, for reading what is there while another writes.
+
+            None when it is gone, or when this back end cannot.
+            """
+
         def touched(self, upload: str) -> float | None:
             """When an upload was last written to (seconds since 1970), None when it is gone."""
 
