@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from holdall.build.limits import Limits
 from holdall.record import record
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ class BuildOptions:
     secrets: Mapping[str, str] = {}
     epoch: int | None = None
     jobs: int = 0
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         self.__dict__["context"] = os.fspath(self.context)

@@ -11,7 +11,7 @@ from holdall.engine.config import MountPoint, StoredConfig
 from holdall.engine.create import lay_out
 from holdall.engine.names import new_id, short
 from holdall.engine.network_files import FILE_TARGETS
-from holdall.engine.options import CreateOptions
+from holdall.engine.options import CreateOptions, Resources, Ulimit
 from holdall.engine.resolve import resolve
 from holdall.errors import ContainerNotFound, DockerfileError, StepFailed
 from holdall.oci.container_config import ContainerConfig
@@ -21,7 +21,9 @@ from holdall.store.scratch import folder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from holdall.build.limits import Limits
     from holdall.build.options import BuildOptions
     from holdall.build.running import RunWork
     from holdall.build.stop import Stop
@@ -100,7 +102,7 @@ class StepRunner:
         network = step.network or {"default": "bridge"}.get(self._options.network, self._options.network)
         options = CreateOptions(
             image="build", command=step.args, entrypoint=(), env=step.env, working_dir=step.working_dir, user=step.user,
-            network=network, labels={LABEL: short(container_id)}, auto_remove=True,
+            network=network, labels={LABEL: short(container_id)}, auto_remove=True, **_limits(self._options.limits),
         )  # fmt: skip
         resolved = resolve(options, ContainerConfig(), short(container_id))
         mounts = tuple([self._mount(one, number, work, scratch) for number, one in enumerate(step.mounts)])
@@ -155,6 +157,17 @@ class StepRunner:
         os.chown(copy, mount.uid or 0, mount.gid or 0)
         inside = target if mount.target else f"/run/secrets/{name}"
         return MountPoint("bind", copy, inside, read_only=True)
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    """As options of a container."""
+    resources = Resources(
+        memory=limits.memory, memory_swap=limits.memory_swap, cpu_shares=limits.cpu_shares,
+        cpu_period=limits.cpu_period, cpu_quota=limits.cpu_quota, cpuset_cpus=limits.cpuset_cpus,
+        cpuset_mems=limits.cpuset_mems,
+    )  # fmt: skip
+    ulimits = tuple([Ulimit(*one) for one in limits.ulimits])
+    return {"resources": resources, "ulimits": ulimits, "shm_size": limits.shm_size, "add_hosts": limits.add_hosts}
 
 
 def _script(text: str, scratch: str) -> MountPoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from holdall.cli import build_calls, build_limits
 from holdall.engine.syntax import parse_labels
 from holdall.errors import InvalidOption
 
@@ -12,14 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from holdall.build.options import BuildOptions
     from holdall.cli.arguments import Parser
     from holdall.cli.state import State
+    from holdall.engine.image import Image
 
 HELP = (
     "Make an image as a Dockerfile says. The same context, Dockerfile and base images give the same digest: files get"
     " the time of SOURCE_DATE_EPOCH, else of the commit that the context is at, else of 1980."
 )
 MAX_STDIN = 16 << 20
+MAX_JOBS = 1024
 
 
 def arguments(parser: Parser) -> None:
@@ -33,19 +37,66 @@ def arguments(parser: Parser) -> None:
     parser.value("--network", help="network of RUN: default, none or host", default="default", metavar="MODE")
     parser.values("--secret", help="a file for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")
     parser.flag("--no-cache", help="make every step anew")
+    parser.values("--no-cache-filter", help="make every step of these stages anew", metavar="STAGE[,STAGE…]")
     parser.flag("--pull", help="ask the registry for newer base images")
     parser.value("--iidfile", help="write the image's ID to a file", metavar="FILE")
+    parser.value("--metadata-file", help="write what the result is to a file, as JSON", metavar="FILE")
+    parser.value("--jobs", help="RUN commands at once (default: as many as processors, at least 2)", metavar="N")
+    parser.value(
+        "--progress", help="auto, tty, plain, rawjson or quiet (default: $BUILDKIT_PROGRESS, else auto)", metavar="FORM"
+    )
     parser.flag("--quiet", "-q", help="only print the image's ID")
+    parser.flag("--check", help="only say what the build checks find; exit code 1 when that is anything")
+    parser.value("--call", help="check, outline or targets: only tell that", default="", metavar="METHOD[,format=json]")
+    parser.flag("--verify", help="build twice, the second time without the cache, and show the first difference")
+    build_limits.add(parser)
     parser.word("path", help='the build context: a folder, or "-" for a Dockerfile from standard input', metavar="PATH")
 
 
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
-    from holdall.build.options import BuildOptions
     from holdall.cli.builds import Report
 
+    method, form = build_calls.parse(options.call, check=options.check)
+    asked = _asked(options)
+    if method != "build":
+        return build_calls.call(state, method, form, asked)
+    for path in (options.iidfile, options.metadata_file):
+        _clear(path)
+    report = Report(state, quiet=options.quiet, progress=options.progress)
+    if options.verify:
+        from holdall.cli.build_verify import verify
+
+        return verify(state, asked, report)
+    with report:
+        image = state.engine.builds.build(asked, report=report)
+    _tell(state, options, image)
+    return 0
+
+
+def _tell(state: State, options: Namespace, image: Image) -> None:
+    if options.iidfile:
+        with open(options.iidfile, "w", encoding="ascii") as file:
+            file.write(image.id)
+    if options.metadata_file:
+        from holdall.cli.build_metadata import metadata
+
+        with open(options.metadata_file, "w", encoding="utf-8") as file:
+            file.write(metadata(image, options.tag))
+    state.print(image.id)
+
+
+def _clear(path: str | None) -> None:
+    """Take away what an earlier build wrote: nobody is to read it when this one fails."""
+    if path and os.path.isfile(path):
+        os.unlink(path)
+
+
+def _asked(options: Namespace) -> BuildOptions:
+    from holdall.build.options import BuildOptions
+
     context, dockerfile, text = _sources(options)
-    asked = BuildOptions(
+    return BuildOptions(
         context=context,
         dockerfile=dockerfile,
         text=text,
@@ -55,16 +106,21 @@ def main(state: State, options: Namespace) -> int:
         labels=parse_labels(options.label),
         platform=options.platform,
         no_cache=options.no_cache,
+        no_cache_filter=tuple([one.strip() for text in options.no_cache_filter for one in text.split(",")]),
         pull=options.pull,
         network=_network(options.network),
         secrets=dict(_secret(one) for one in options.secret),
+        jobs=_jobs(options.jobs),
+        limits=build_limits.read(options),
     )
-    image = state.engine.builds.build(asked, report=Report(state, quiet=options.quiet))
-    if options.iidfile:
-        with open(options.iidfile, "w", encoding="ascii") as file:
-            file.write(image.id)
-    state.print(image.id)
-    return 0
+
+
+def _jobs(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isdigit() or not 1 <= int(text) <= MAX_JOBS:
+        raise InvalidOption(f'invalid value "{text}" for --jobs', hint=f"give a number from 1 to {MAX_JOBS}")
+    return int(text)
 
 
 def _sources(options: Namespace) -> tuple[str, str, bytes | None]:
