@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from holdall.cli.state import State
     from holdall.engine.image import Image
 
 
-def metadata(image: Image, tags: Sequence[str]) -> str:
+def metadata(state: State, image: Image, tags: Sequence[str]) -> str:
     """The file's text."""
-    descriptor = image.descriptor
+    descriptor = state.engine.images.store.image(image.record).manifest.descriptor
     made: dict[str, Any] = {
         "containerimage.config.digest": image.id,
         "containerimage.descriptor": descriptor.to_json(),

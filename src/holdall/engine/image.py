@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from holdall.engine.engine import Engine
     from holdall.oci.config import ImageConfig
-    from holdall.oci.descriptor import Descriptor
     from holdall.store.image_history import Step
     from holdall.store.layer_report import LayerReport
     from holdall.store.records import ImageRecord
@@ -52,11 +51,6 @@ class Image:
     def digest(self) -> str:
         """Digest of the image's manifest: what proves that two copies are one image."""
         return self.record.manifest
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """What an index would say of the manifest: digest, size and media type. Raises StoreCorrupt."""
-        return self._engine.images.store.image(self.record).manifest.descriptor
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def _tell(state: State, options: Namespace, image: Image) -> None:
         from holdall.cli.build_metadata import metadata
 
         with open(options.metadata_file, "w", encoding="utf-8") as file:
-            file.write(metadata(image, options.tag))
+            file.write(metadata(state, image, options.tag))
     state.print(image.id)
 
 
