@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from holdall.build.build import Build
     from holdall.build.checks import Checked, Outline, Target
+    from holdall.build.compare import Difference
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
     from holdall.build.stop import Stop
@@ -108,6 +109,24 @@ class Builds:
             Build(options, store, hold, StepRunner(self._engine, options, ended), report or untold, ended) as build,
         ):
             yield build
+
+    def difference(
+        self, image: Image, options: BuildOptions, report: BuildReporter | None = None
+    ) -> Difference | None:
+        """Build once more, without the cache, and say where the result differs first from `image`; None: nowhere.
+
+        The second image is not named and does not stay. Raises as `build`.
+        """
+        from holdall.build.compare import difference
+        from holdall.record import replace
+
+        again = self.build(replace(options, no_cache=True, tags=()), report)
+        store = self._engine.images.store
+        try:
+            return difference(store.image(image.record), store.image(again.record))
+        finally:
+            if again.digest != image.digest:
+                self._engine.images.remove(again.id, force=True)
 
     def cached(self) -> tuple[CachedLayer, ...]:
         """What the cache holds, the layer used last first."""

@@ -63,12 +63,11 @@ def main(state: State, options: Namespace) -> int:
         return build_calls.call(state, method, form, asked)
     for path in (options.iidfile, options.metadata_file):
         _clear(path)
-    report = Report(state, quiet=options.quiet, progress=options.progress)
     if options.verify:
         from holdall.cli.build_verify import verify
 
-        return verify(state, asked, report)
-    with report:
+        return verify(state, asked, quiet=options.quiet, progress=options.progress)
+    with Report(state, quiet=options.quiet, progress=options.progress) as report:
         image = state.engine.builds.build(asked, report=report)
     _tell(state, options, image)
     return 0
