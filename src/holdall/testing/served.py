@@ -19,6 +19,7 @@ from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.shelf import Shelf, open_local
+from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.token_settings import MAX_TOKEN
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ async def served(folder: str, access: Access) -> AsyncIterator[Server]:
     """A server on a free port; storage and logs ("access.log", "audit.log") lie in `folder`."""
     shelf = Shelf(*open_local(f"{folder}/storage"))
     logs = [Journal(f"{folder}/{name}") for name in ("access.log", "audit.log")]
-    app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], bounds=Bounds(MAX_BLOB))
+    spool = Spool(folder_of(f"{folder}/storage"))
+    app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], bounds=Bounds(MAX_BLOB), spool=spool)
     runner = web.ServerRunner(web.Server(app, auto_decompress=False, max_field_size=MAX_TOKEN + 100))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -108,4 +110,5 @@ async def served(folder: str, access: Access) -> AsyncIterator[Server]:
     for log in logs:
         log.flush()
         log.close()
+    spool.close()
     shelf.close()

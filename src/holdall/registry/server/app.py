@@ -12,6 +12,7 @@ from holdall.registry.server.door import TOKEN_PATH, Door, Guest
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER, Exchange
 from holdall.registry.server.hashing import Hashes
 from holdall.registry.server.limits import Limiter
+from holdall.registry.server.notices import Herald
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.token_server import MAX_FORM, METHODS, TokenServer
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.meters import Meters
     from holdall.registry.server.route import Route
     from holdall.registry.server.shelf import Shelf
+    from holdall.registry.server.spool import Spool
 
     Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -61,6 +63,8 @@ class App:
         audit: Journal,
         bounds: Bounds,
         limiter: Limiter | None = None,
+        spool: Spool | None = None,
+        instance: str = "",
     ) -> None:
         self.shelf = shelf
         self.access = access
@@ -73,6 +77,7 @@ class App:
         self._bounds = bounds
         self.door = Door(access, Limiter() if limiter is None else limiter, self.complain)
         self._token_server = TokenServer(self.door)
+        self._herald = None if spool is None else Herald(access, spool, meters, self.complain, instance)
         access.attach(shelf)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -126,7 +131,10 @@ class App:
             request, found, who, self.shelf, self._hashes, self._bounds, lambda octets: self.door.spend(guest, octets)
         )
         seen.exchange = exchange
-        return await HANDLERS[found.kind, method](exchange)
+        response = await HANDLERS[found.kind, method](exchange)
+        if exchange.happened and self._herald is not None:
+            self._herald.tell(exchange, guest, exchange.happened)
+        return response
 
     async def _aside(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
         if request.path == "/healthz":

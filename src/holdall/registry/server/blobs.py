@@ -65,6 +65,7 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
     digest = str(exchange.route.digest)
     if not await exchange.shelf.work(exchange.shelf.catalog.unlink, exchange.route.repository, digest):
         raise unknown(digest)
+    exchange.note("delete", digest, 0)
     return web.Response(status=202, headers={"Docker-Content-Digest": digest})
 
 
@@ -103,6 +104,8 @@ async def _send(exchange: Exchange, response: web.StreamResponse, file: BinaryIO
         elif left:
             await _copy(response, file, offset, left)
         await response.write_eof()
+        if response.status == 200:
+            exchange.note("pull", str(exchange.route.digest), int(response.headers["Content-Length"]))
     except (TimeoutError, ConnectionError):
         response.force_close()
         if transport is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdall.record import record
+from holdall.registry.server.notices import BLOB, Happening
 from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -31,10 +32,14 @@ class Bounds:
 
 
 class Exchange:
-    """A request and its surroundings. `received` counts the bytes of its body, `spent` those already charged."""
+    """A request and its surroundings. `received` counts the bytes of its body, `spent` those already charged.
+
+    `happened` is what a handler did to the repository.
+    """
 
     __slots__ = (
-        "_charge", "hashes", "lease", "max_blob", "received", "request", "route", "shelf", "spent", "visitor",
+        "_charge", "happened", "hashes", "lease", "max_blob", "received", "request", "route", "shelf", "spent",
+        "visitor",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +61,14 @@ class Exchange:
         self.lease = bounds.lease
         self.received = 0
         self.spent = 0
+        self.happened: list[Happening] = []
         self._charge = charge
+
+    def note(
+        self, action: str, digest: str, size: int, media_type: str = BLOB, tag: str = "", origin: str = ""
+    ) -> None:
+        """Something was done that webhooks may want to know."""
+        self.happened.append(Happening(action, digest, media_type, size, tag, origin))
 
     def spend(self, octets: int) -> None:
         """Count bytes against the client's limit while they go, not only at the end."""

@@ -46,6 +46,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     if exchange.is_head:
         headers["Content-Length"] = str(found.size)
         return web.Response(headers=headers)
+    exchange.note("pull", found.digest, found.size, found.media_type, exchange.route.tag)
     return web.Response(body=found.raw, headers=headers)
 
 
@@ -62,6 +63,8 @@ async def put(exchange: Exchange) -> web.StreamResponse:
             "the manifest names content that the repository does not have",
             detail=[{"digest": digest} for digest in missing],
         )
+    for tag in tags or [""]:
+        exchange.note("push", str(manifest.digest), len(raw), manifest.media_type, tag)
     headers = {
         "Location": f"/v2/{route.repository}/manifests/{manifest.digest}",
         "Docker-Content-Digest": str(manifest.digest),
@@ -82,6 +85,7 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
         gone = await exchange.shelf.work(catalog.delete_manifest, route.repository, str(route.digest))
     if not gone:
         raise unknown(_reference(exchange))
+    exchange.note("delete", "" if route.digest is None else str(route.digest), 0, "", route.tag)
     return web.Response(status=202)
 
 

@@ -1,4 +1,5 @@
-"""`holdall registry serve` as processes: a parent that listens and watches, workers that serve, a janitor that cleans.
+"""`holdall registry serve` as processes: a parent that listens and watches, workers that serve, a janitor that cleans,
+and with an access file a messenger that tells webhooks.
 
 The parent has a single thread and no connection to anything when it forks, and has imported all that workers need, so
 that they share its memory and are there at once. A child that dies is replaced after a second; each ends with the
@@ -12,14 +13,15 @@ import os
 import signal
 import socket
 import time
+import uuid
 
 from holdall.errors import PortInUse
 from holdall.linux.process import PR_SET_PDEATHSIG, prctl, set_title
 from holdall.registry.server.limits import Buckets
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.options import check
-from holdall.registry.server.shelf import open_local
-from holdall.registry.server.worker import HANDLED, Worker
+from holdall.registry.server.shelf import open_storage
+from holdall.registry.server.worker import HANDLED, Shared, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,12 +53,13 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(options: ServeOptions, ready: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; `ready` is told the URL. Raises HoldallError and OSError before that."""
     check(options)
-    catalog, _ = open_local(options.storage)
+    catalog, blobs = open_storage(options.location, first=True)
+    blobs.close()
     catalog.close()
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    family = Family(options, listener, Meters(options.workers + 1))
+    family = Family(options, listener, Meters(options.workers + 2))
     family.start()
     scheme = "https" if options.tls_cert else "http"
     ready(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
@@ -70,13 +73,14 @@ class Family:
         self._options = options
         self._listener = listener
         self._meters = meters
-        self._buckets = Buckets()
+        self._shared = Shared(Buckets(), str(uuid.uuid4()))
         self._roles: dict[int, int] = {}
         self._late: dict[int, float] = {}
 
     def start(self) -> None:
         """Start all children."""
-        for role in range(self._options.workers + 1):
+        messenger = 1 if self._options.access_file else 0
+        for role in range(self._options.workers + 1 + messenger):
             self._fork(role)
 
     def watch(self) -> int:
@@ -149,10 +153,20 @@ class Family:
             from holdall.registry.server.janitor import Janitor
 
             return Janitor(self._options, self._meters).run()
+        if role > self._options.workers:
+            set_title("holdall registry messenger")
+            self._listener.close()
+            from holdall.registry.server.messenger import Messenger
+
+            async def send() -> None:
+                await Messenger(self._options, self._meters).run()
+
+            asyncio.run(send())
+            return 0
         set_title("holdall registry worker")
 
         async def work() -> None:
-            worker = Worker(self._options, self._listener, self._meters, self._buckets)
+            worker = Worker(self._options, self._listener, self._meters, self._shared)
             await worker.run()
 
         asyncio.run(work())

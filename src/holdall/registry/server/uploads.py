@@ -112,6 +112,8 @@ async def _mount(exchange: Exchange, digest: Digest) -> bool:
         if exchange.visitor.may("pull", name) and await exchange.shelf.work(
             catalog.mount, name, exchange.route.repository, str(digest), until
         ):
+            size = await exchange.shelf.read(catalog.blob_size, exchange.route.repository, str(digest))
+            exchange.note("mount", str(digest), size or 0, origin=name)
             return True
     return False
 
@@ -184,6 +186,7 @@ def _limit(exchange: Exchange, upload: str, writing: Writing, *, whole: bool) ->
 async def _finish(exchange: Exchange, upload: str, writing: Writing, digest: Digest) -> web.StreamResponse:
     rolling = exchange.hashes.take(upload, digest.algorithm, writing.offset)
     await exchange.shelf.work(_keep, exchange, upload, writing, rolling, digest)
+    exchange.note("push", str(digest), writing.offset)
     return _created(exchange, str(digest))
 
 

@@ -8,12 +8,14 @@ import time
 
 from aiohttp import web
 
+from holdall.record import record
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.passwords import fingerprint
-from holdall.registry.server.shelf import Shelf, open_local
+from holdall.registry.server.shelf import Shelf, open_storage
+from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.tls import context
 from holdall.registry.server.token_settings import MAX_TOKEN
 
@@ -35,16 +37,24 @@ MAX_LINE = 16 << 10
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
+@record
+class Shared:
+    """What all processes of one server have in common: buckets for its limits, and what it calls itself."""
+
+    buckets: Buckets | None = None
+    instance: str = ""
+
+
 class Worker:
     """Serves until SIGTERM or SIGINT, then finishes what is under way, for `options.drain` seconds at most."""
 
     def __init__(
-        self, options: ServeOptions, listener: socket.socket, meters: Meters, buckets: Buckets | None = None
+        self, options: ServeOptions, listener: socket.socket, meters: Meters, shared: Shared | None = None
     ) -> None:
         self._options = options
         self._listener = listener
         self._meters = meters
-        self._buckets = buckets
+        self._shared = Shared() if shared is None else shared
         self._stopping = asyncio.Event()
         self._silent: dict[RequestHandler, float] = {}
         self._tls: ssl.SSLContext | None = None
@@ -53,7 +63,7 @@ class Worker:
     async def run(self) -> None:
         """Serve. Raises OSError and HoldallError when the storage or the access files cannot be used."""
         options = self._options
-        shelf = Shelf(*open_local(options.storage))
+        shelf = Shelf(*open_storage(options.location))
         log, audit = Journal(options.access_log), Journal(options.audit_log)
         app = App(
             shelf,
@@ -62,7 +72,9 @@ class Worker:
             log=log,
             audit=audit,
             bounds=Bounds(options.max_blob, options.lease),
-            limiter=Limiter(self._buckets),
+            limiter=Limiter(self._shared.buckets),
+            spool=Spool(folder_of(options.location.folder)) if options.access_file else None,
+            instance=self._shared.instance,
         )
         server = web.Server(
             app,
