@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from functools import partial
 
 from holdall.build.layers import StepLayers
 from holdall.build.progress import BASE, STEP, Step, event
+from holdall.build.side_by_side import side_by_side
 from holdall.build.solver import Solver
 from holdall.build.sources import Sources
 from holdall.build.turns import Turns
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from holdall.build.export import Result
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildEvent, BuildReporter
     from holdall.build.running import RunWork
@@ -103,12 +106,21 @@ class Build:
                 f'cannot read the Dockerfile "{path}": {err.strerror}', hint="name it with -f, or - for standard input"
             ) from err
 
-    def solve(self) -> Image:
-        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, …"""
-        platform = Platform.parse(self.options.platform) if self.options.platform else host()
-        image = Solver(self, platform).solve()
+    def solve(self) -> tuple[Result, ...]:
+        """Build the target for each platform, side by side; the images, their blobs in the held store.
+
+        Raises DockerfileError, StepFailed, …
+        """
+        names = dict.fromkeys([Platform.parse(one) for one in self.options.platforms] or [host()])
+        solvers = [Solver(self, platform) for platform in names]
+        found: dict[Platform, Result] = {}
+
+        def solve(solver: Solver) -> None:
+            found[solver.platform] = solver.solve()
+
+        side_by_side([partial(solve, solver) for solver in solvers], self.stop)
         self.sources.digests.save()
-        return image
+        return tuple([found[platform] for platform in names])
 
     def image(self, name: str, platform: Platform) -> Image:
         """A base image, which stays until the build is over. Raises ImageNotFound, RegistryError, Cancelled."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from holdall.build.annotating import Annotation
+    from holdall.build.cache_options import CacheOption
+    from holdall.build.outputs import Output
+
     class PathText:
         """A path: given as str or PathLike, kept as str."""
 
@@ -39,15 +43,24 @@ class BuildOptions:
     target: str = ""
     build_args: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
-    platform: str | None = None
+    platforms: tuple[str, ...] = ()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     pull: bool = False
     network: str = "default"
     secrets: Mapping[str, str] = {}
+    outputs: tuple[Output, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    cache_from: tuple[CacheOption, ...] = ()
+    cache_to: tuple[CacheOption, ...] = ()
     epoch: int | None = None
     jobs: int = 0
     limits: Limits = Limits()
+
+    @property
+    def platform(self) -> str | None:
+        """The first platform asked for, None for this machine's."""
+        return self.platforms[0] if self.platforms else None
 
     def __post_init__(self) -> None:
         self.__dict__["context"] = os.fspath(self.context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from holdall.build.export import export
+from holdall.build.export import Result, export
 from holdall.build.side_by_side import Once, side_by_side
 from holdall.build.state import DEFAULT_PATH, LayerRef, State
 from holdall.build.walking import Walker
@@ -41,10 +41,10 @@ class Solver:
         self.anew = frozenset([dockerfile.target(word).index for word in options.no_cache_filter])
         self._states: dict[int, Once] = {stage.index: Once() for stage in dockerfile.stages}
 
-    def solve(self) -> Image:
-        """Build the target; the image, its blobs in the held store. Raises DockerfileError, StepFailed, Cancelled, …"""
+    def solve(self) -> Result:
+        """Build the target; its image, the blobs in the held store. Raises DockerfileError, StepFailed, Cancelled, …"""
         side_by_side([partial(self.state, stage) for stage in self.needed()], self.build.stop)
-        return export(self.build, self.state(self.target))
+        return export(self.build, self.platform, self.state(self.target))
 
     def needed(self) -> tuple[Stage, ...]:
         """The stages that the target needs, as far as the Dockerfile says; in its order."""
@@ -73,7 +73,7 @@ class Solver:
             return State(platform, Scope.of_image(env), config=ContainerConfig(env=env, working_dir="/")), ()
         image = self._image(base.image, platform, stage)
         config = image.config.config
-        layers = tuple([LayerRef(layer.descriptor, layer.diff_id) for layer in image.layers])
+        layers = tuple([LayerRef(layer.descriptor, layer.diff_id, base=True) for layer in image.layers])
         state = State(
             image.config.platform,
             Scope.of_image(config.env),

@@ -19,10 +19,11 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 @record
 class LayerRef:
-    """A layer of the store and the descriptor that a manifest gives it."""
+    """A layer of the store and the descriptor that a manifest gives it; `base`: it came with a base image."""
 
     descriptor: Descriptor
     diff_id: Digest
+    base: bool = False
 
 
 @record

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-from holdall.engine.image import Image
 from holdall.errors import DockerfileError, ImageNotFound
-from holdall.events import silent
-from holdall.oci.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
     from holdall.build.build import Build
     from holdall.build.checks import Checked, Outline, Target
@@ -20,7 +18,9 @@ if TYPE_CHECKING:
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
     from holdall.build.stop import Stop
+    from holdall.engine.build_outputs import Built
     from holdall.engine.engine import Engine
+    from holdall.engine.image import Image
     from holdall.engine.running_build import RunningBuild
     from holdall.oci.config import ImageConfig
     from holdall.store.build_cache import BuildCache, CachedLayer
@@ -32,25 +32,30 @@ class Builds:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def build(self, options: BuildOptions, report: BuildReporter | None = None, *, stop: Stop | None = None) -> Image:
-        """Build and name an image; `stop` (internal) ends it early.
+    def build(
+        self,
+        options: BuildOptions,
+        report: BuildReporter | None = None,
+        *,
+        stop: Stop | None = None,
+        stream: BinaryIO | None = None,
+    ) -> Built:
+        """Build and name an image, and make the outputs asked for; `stop` (internal) ends it early. An output to "-"
+        goes to `stream` (default standard output).
 
-        Raises DockerfileError, StepFailed, ImageNotFound, Cancelled, and what a step raises.
+        Raises DockerfileError, StepFailed, ImageNotFound, InvalidOption, Cancelled, and what a step or output raises.
         """
         from holdall.build import notices
+        from holdall.engine import build_outputs
 
-        references = [Reference.parse(tag) for tag in options.tags]
-        store = self._engine.images.writing
+        build_outputs.check(options)
         with self._opened(options, report, stop) as build:
             notices.heed(build)
             try:
-                image = build.solve()
+                results = build.solve()
             finally:
                 notices.at_end(build)
-            record = store.write(image, references[0] if references else None, progress=silent)
-            for reference in references[1:]:
-                store.tag(record, reference)
-        return Image(self._engine, store.get(record.id))
+            return build_outputs.Outputs(self._engine, build, results, ("",) * len(results), stream).run()
 
     def start(self, options: BuildOptions) -> RunningBuild:
         """Begin a build in a thread of its own: iterate the result for its events, ask it for the image, or cancel."""

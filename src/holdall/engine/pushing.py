@@ -7,9 +7,13 @@ from contextlib import ExitStack
 from holdall.engine.transfer import client_options, run
 from holdall.errors import BlobNotFound, InvalidOption
 from holdall.events import Event
+from holdall.image.image import Image
+from holdall.image.index import ImageIndex
 from holdall.oci.digest import Digest
+from holdall.oci.index import Index
 from holdall.oci.reference import Reference
 from holdall.record import replace
+from holdall.store import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
     from holdall.engine.engine import Engine
     from holdall.engine.transfer import TransferOptions
     from holdall.events import Reporter
-    from holdall.image.image import Image
     from holdall.oci.descriptor import Descriptor
     from holdall.store.images import ImageStore
     from holdall.store.origins import Origins
@@ -43,6 +46,12 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
         raise InvalidOption(f'cannot push "{name}": a name with a digest has no tag to push to')
     store = engine.images.writing
     record = store.resolve(name)
+    target = next((one.target for one in record.names if one.text == str(reference)), record.manifest)
+    if target != record.manifest and members.whole(store, target):
+        index = ImageIndex(Index.parse(store.content.read(Digest.parse(target))), store.content)
+        descriptor = push_made(engine, index, reference, options, reporter)
+        store.add_digest(record, reference, str(descriptor.digest))
+        return str(descriptor.digest)
     image = store.image(record)
     touch(store.database, [one.digest for one in image.manifest.layers])
     try:
@@ -57,6 +66,24 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     store.add_digest(record, reference, str(descriptor.digest))
     release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
     return str(descriptor.digest)
+
+
+def push_made(
+    engine: Engine,
+    made: Image | ImageIndex,
+    reference: Reference,
+    options: TransferOptions | None,
+    reporter: Reporter,
+) -> Descriptor:
+    """Send an image, or an index with all its images, with its blobs at hand. Raises RegistryError, BlobNotFound."""
+    if isinstance(made, Image):
+        return _push(engine, made, reference, options, reporter)
+    from holdall.registry import push as client
+    from holdall.store.origins import Origins
+
+    origins = Origins(engine.database(durable=True))
+    chosen = replace(client_options(options), upload_chunk=CHUNK)
+    return run(client.push_index(made, reference, origins=origins, options=chosen, reporter=reporter))
 
 
 def _push(

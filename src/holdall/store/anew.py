@@ -36,7 +36,7 @@ TRIES = 4
 
 def unavailable(image: Image, content: ContentStore) -> tuple[Digest, ...]:
     """Digests of layers whose blob is neither a file here nor can be made again."""
-    return tuple([one.digest for one in image.manifest.layers if not _can_give(content, one)])
+    return tuple([one.digest for one in image.manifest.layers if not can_give(content, one)])
 
 
 def with_plain_layers(image: Image, content: ContentStore) -> Image:
@@ -69,7 +69,7 @@ def _gzipped(layer: Layer, store: ImageStore, hold: HeldContent, progress: Repor
     if store.snapshots.has(str(layer.diff_id)):
         for known in compressed.of_layer(store.database, layer.diff_id):
             hold.announce(known.descriptor.digest)
-            if known.recipe == recipes.own("gzip", GZIP_LEVEL) and _can_give(hold, known.descriptor):
+            if known.recipe == recipes.own("gzip", GZIP_LEVEL) and can_give(hold, known.descriptor):
                 return replace(layer, descriptor=_typed(known.descriptor, docker=docker), source=hold)
     progress(Event(layer.diff_id.short, "storing", 0, layer.descriptor.size))
     with LayerMaker(store.snapshots, hold) as maker, layer.open() as tar:
@@ -82,7 +82,8 @@ def _gzipped(layer: Layer, store: ImageStore, hold: HeldContent, progress: Repor
     return replace(layer, descriptor=_typed(made.descriptor, docker=docker), source=hold)
 
 
-def _can_give(content: ContentStore, descriptor: Descriptor) -> bool:
+def can_give(content: ContentStore, descriptor: Descriptor) -> bool:
+    """Whether the blob is a file here or can be made again."""
     return content.has(descriptor.digest) or can_remake(content, descriptor)
 
 

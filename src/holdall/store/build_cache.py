@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 
 from holdall.oci.descriptor import Descriptor
@@ -12,13 +13,17 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from holdall.store.database import Database
     from holdall.store.holds import HeldContent
     from holdall.store.snapshots.snapshotter import Snapshotter
 
+    Stamp = tuple[int, int, int, int, int]
+
 CHUNK = 1 << 20
+BATCH = 900
+"""Values in one query: SQLite's own bound was 999 once."""
 SETTLED_NS = 2_000_000_000
 """A file changed so recently may change again within the clock's tick: it is read each time."""
 
@@ -95,34 +100,63 @@ def digest_of(fd: int) -> str:
 
 
 class FileDigests:
-    """Contents of files of the build context, remembered by device, inode, size and both times."""
+    """Contents of files of the build context, remembered by device, inode, size and both times.
+
+    Usable from several threads. What was not loaded is not known.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._new: list[tuple[int, int, int, int, int, str]] = []
+        self._known: dict[Stamp, str] = {}
+        self._asked: set[tuple[int, int]] = set()
+        self._new: dict[Stamp, str] = {}
+        self._lock = threading.Lock()
 
-    def of(self, fd: int) -> str:
-        """The file's sha256 in hex."""
-        status = os.fstat(fd)
-        stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        rows = self._database.all(
-            "SELECT digest FROM file_digests WHERE device = ? AND inode = ? AND size = ? AND mtime = ? AND ctime = ?",
-            stamp,
-        )
-        if rows:
-            return str(rows[0][0])
-        digest = digest_of(fd)
+    def load(self, statuses: Sequence[os.stat_result]) -> None:
+        """Make what is known of these files quick to ask for."""
+        with self._lock:
+            wanted: dict[int, list[int]] = {}
+            for status in statuses:
+                if (status.st_dev, status.st_ino) not in self._asked:
+                    self._asked.add((status.st_dev, status.st_ino))
+                    wanted.setdefault(status.st_dev, []).append(status.st_ino)
+            for device, inodes in wanted.items():
+                inodes.sort()
+                for at in range(0, len(inodes), BATCH):
+                    self._load(device, inodes[at : at + BATCH])
+
+    def _load(self, device: int, inodes: list[int]) -> None:
+        marks = ",".join("?" * len(inodes))
+        for row in self._database.all(
+            f"SELECT device, inode, size, mtime, ctime, digest FROM file_digests"
+            f" WHERE device = ? AND inode IN ({marks})", (device, *inodes),
+        ):  # fmt: skip
+            self._known[row[:5]] = row[5]
+
+    def get(self, status: os.stat_result) -> str | None:
+        """The file's sha256 in hex, None when it is not known."""
+        return self._known.get(_stamp(status))
+
+    def keep(self, status: os.stat_result, digest: str) -> None:
+        """Remember it, unless the file changed so lately that it may change again with the same times."""
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
-            self._new.append((*stamp, digest))
-        return digest
+            with self._lock:
+                self._new[_stamp(status)] = digest
 
     def save(self) -> None:
         """Write what was learnt, in one transaction."""
-        new, self._new = self._new, []
+        with self._lock:
+            new, self._new = self._new, {}
         if new:
             with self._database.transaction() as database:
-                for row in new:
-                    database.execute("INSERT OR REPLACE INTO file_digests VALUES (?, ?, ?, ?, ?, ?)", row)
+                database.executemany(
+                    "INSERT OR REPLACE INTO file_digests VALUES (?, ?, ?, ?, ?, ?)",
+                    [(*stamp, digest) for stamp, digest in new.items()],
+                )
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 COLUMNS = "key, diff_id, digest, media_type, blob_size, what, size, created, used, uses"

@@ -33,7 +33,7 @@ def arguments(parser: Parser) -> None:
     parser.values("--build-arg", help="set an ARG; without value from the environment", metavar="NAME[=VALUE]")
     parser.value("--target", help="the stage to build (default the last)", default="", metavar="STAGE")
     parser.values("--label", help="set a label", metavar="KEY[=VALUE]")
-    parser.value("--platform", help="platform of base images and result: OS/ARCH", metavar="PLATFORM")
+    parser.values("--platform", help="platforms of base images and result: OS/ARCH[,…]", metavar="PLATFORM")
     parser.value("--network", help="network of RUN: default, none or host", default="default", metavar="MODE")
     parser.values("--secret", help="a file for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")
     parser.flag("--no-cache", help="make every step anew")
@@ -103,7 +103,7 @@ def _asked(options: Namespace) -> BuildOptions:
         target=options.target,
         build_args=dict(_argument(one) for one in options.build_arg if "=" in one or one in os.environ),
         labels=parse_labels(options.label),
-        platform=options.platform,
+        platforms=tuple([one.strip() for text in options.platform for one in text.split(",") if one.strip()]),
         no_cache=options.no_cache,
         no_cache_filter=tuple([one.strip() for text in options.no_cache_filter for one in text.split(",")]),
         pull=options.pull,
