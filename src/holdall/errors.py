@@ -71,12 +71,24 @@ class InvalidArchive(InvalidInput):
 
 
 class StepFailed(HoldallError):
-    """A command of a build ended with an exit code other than 0, which is `code`; `excerpt` shows its lines."""
+    """A command of a build ended with an exit code other than 0, which is `code`.
 
-    def __init__(self, message: str, *, hint: str | None = None, code: int = 1, excerpt: str = "") -> None:
+    `excerpt` shows its lines in the Dockerfile, `output` are the last lines it printed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: int = 1,
+        excerpt: str = "",
+        output: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
         self.excerpt = excerpt
+        self.output = output
 
 
 class Cancelled(HoldallError):

@@ -17,6 +17,7 @@ from holdall.build.progress import BASE, STEP, Step, event
 from holdall.build.side_by_side import side_by_side
 from holdall.build.solver import Solver
 from holdall.build.sources import Sources
+from holdall.build.tails import Tails
 from holdall.build.turns import Turns
 from holdall.dockerfile import stages
 from holdall.dockerfile.lines import MAX_SIZE
@@ -71,6 +72,7 @@ class Build:
         self.stop = stop
         self._report = report
         self._reporting = threading.Lock()
+        self.tails = Tails()
         self.epoch = options.epoch if options.epoch is not None else 0
         self.created = timestamp.render(self.epoch * 1_000_000_000)
         name, text = self._text()
@@ -91,6 +93,7 @@ class Build:
     def report(self, event: BuildEvent) -> None:
         """Tell of an event; reporters need not care which thread it is."""
         with self._reporting:
+            self.tails(event)
             self._report(event)
 
     def _text(self) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ from holdall.build import running, settings, transfer
 from holdall.build.layers import Way
 from holdall.build.progress import Step, event
 from holdall.dockerfile.instructions import Arg, FileTransfer, Run, Workdir
-from holdall.dockerfile.location import at
+from holdall.dockerfile.location import at, visible
 from holdall.errors import DockerfileError, StepFailed
 from holdall.oci.history import History
 from holdall.record import replace
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdall.layer.hashing import Writable
 
 CREATED_BY = "holdall build"
+MAX_SHOWN = 200
 
 
 class Walker:
@@ -53,16 +54,19 @@ class Walker:
         except DockerfileError as err:
             raise (err if err.start else at(source, instruction.location, err)) from err
         except StepFailed as err:
+            shown = visible(instruction.line[:MAX_SHOWN])
             raise StepFailed(
-                f"{source.name}:{instruction.location.start}: {err.message}", code=err.code,
-                excerpt=source.excerpt(instruction.location),
+                f"{source.name}:{instruction.location.start}: {shown}: {err.message}", code=err.code, hint=err.hint,
+                excerpt=source.excerpt(instruction.location), output=err.output,
             ) from err  # fmt: skip
 
     def layer(self, step: Step, key: str, fill: Callable[[Writable], None], *, job: bool = False) -> LayerRef:
         """The layer of a step: from the cache, or what `fill` writes; a `job` is one of the commands run at once."""
         try:
             return self.build.layers.layer(step, key, fill, Way(self._cached, job))
-        except BaseException:
+        except BaseException as err:
+            if isinstance(err, StepFailed):
+                err.output = self.build.tails.of(step)
             self.build.report(event(step, "stopped" if self.build.stop.is_set else "failed"))
             raise
 

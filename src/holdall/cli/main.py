@@ -163,6 +163,12 @@ def report(err: HoldallError, command: str) -> int:
     excerpt = getattr(err, "excerpt", "")
     if excerpt:
         sys.stderr.write(f"{excerpt}\n")
+    output = getattr(err, "output", ())
+    if output:
+        from holdall.dockerfile.location import visible
+
+        sys.stderr.write("last lines of its output:\n")
+        sys.stderr.writelines([f"  | {visible(line.expandtabs(8))}\n" for line in output])
     if err.hint:
         sys.stderr.write(f"hint: {err.hint}\n")
     # Docker's word for "it was not the command that failed"
