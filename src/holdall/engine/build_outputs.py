@@ -132,7 +132,7 @@ class Outputs:
             record = self._write(made, references[0] if references else None)
             for reference in references[1:]:
                 self._write(made, reference)
-        return Built(self._engine, record, made.top, tuple([reference.familiar() for reference in references]))
+        return Built(self._engine, record, made.top, tuple([str(reference) for reference in references]))
 
     def _write(self, made: Form, reference: Reference | None) -> ImageRecord:
         index = made.index.index if made.index is not None else None

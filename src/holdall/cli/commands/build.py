@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from holdall.cli import build_calls, build_limits
+from holdall.cli import build_calls, build_limits, build_outputs
 from holdall.engine.syntax import parse_labels
 from holdall.errors import InvalidOption
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdall.build.options import BuildOptions
     from holdall.cli.arguments import Parser
     from holdall.cli.state import State
-    from holdall.engine.image import Image
+    from holdall.engine.build_outputs import Built
 
 HELP = (
     "Make an image as a Dockerfile says. The same context, Dockerfile and base images give the same digest: files get"
@@ -49,6 +49,7 @@ def arguments(parser: Parser) -> None:
     parser.flag("--check", help="only say what the build checks find; exit code 1 when that is anything")
     parser.value("--call", help="check, outline or targets: only tell that", default="", metavar="METHOD[,format=json]")
     parser.flag("--verify", help="build twice, the second time without the cache, and show the first difference")
+    build_outputs.add(parser)
     build_limits.add(parser)
     parser.word("path", help='the build context: a folder, or "-" for a Dockerfile from standard input', metavar="PATH")
 
@@ -69,11 +70,13 @@ def main(state: State, options: Namespace) -> int:
         return verify(state, asked, quiet=options.quiet, progress=options.progress)
     with Report(state, quiet=options.quiet, progress=options.progress) as report:
         image = state.engine.builds.build(asked, report=report)
-    _tell(state, options, image)
+    _tell(options, image)
+    if not build_outputs.uses_stdout(asked):
+        state.print(image.id)
     return 0
 
 
-def _tell(state: State, options: Namespace, image: Image) -> None:
+def _tell(options: Namespace, image: Built) -> None:
     if options.iidfile:
         with open(options.iidfile, "w", encoding="ascii") as file:
             file.write(image.id)
@@ -81,8 +84,7 @@ def _tell(state: State, options: Namespace, image: Image) -> None:
         from holdall.cli.build_metadata import metadata
 
         with open(options.metadata_file, "w", encoding="utf-8") as file:
-            file.write(metadata(state, image, options.tag))
-    state.print(image.id)
+            file.write(metadata(image))
 
 
 def _clear(path: str | None) -> None:
@@ -111,6 +113,7 @@ def _asked(options: Namespace) -> BuildOptions:
         secrets=dict(_secret(one) for one in options.secret),
         jobs=_jobs(options.jobs),
         limits=build_limits.read(options),
+        **build_outputs.read(options),
     )
 
 
