@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from holdall.build.checks import Checked, Outline, Target
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildEvent, BuildReporter
+    from holdall.engine.build_outputs import Built
     from holdall.engine.engine import Engine
-    from holdall.engine.image import Image
     from holdall.engine.running_build import RunningBuild
     from holdall.store.build_cache import CachedLayer
 
@@ -31,7 +31,7 @@ class AsyncRunningBuild:
             for event in events:
                 yield event
 
-    async def image(self) -> Image:
+    async def image(self) -> Built:
         """See `RunningBuild.image`."""
         return await to_thread(self._build.image)
 
@@ -54,7 +54,7 @@ class AsyncBuilds:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def build(self, options: BuildOptions, report: BuildReporter | None = None) -> Image:
+    async def build(self, options: BuildOptions, report: BuildReporter | None = None) -> Built:
         """See `Builds.build`; cancelled, the build ends. `report` is called in the event loop's thread."""
         async with self.start(options) as running:
             async for event in running:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from holdall.build.progress import BuildEvent, BuildReporter
-    from holdall.engine.image import Image
+    from holdall.engine.build_outputs import Built
 
-    Work = Callable[[BuildReporter, Stop], Image]
+    Work = Callable[[BuildReporter, Stop], Built]
 
 KEPT = 4096
 """Events that nobody has taken yet; with more the build waits for its reader."""
@@ -33,7 +33,7 @@ class RunningBuild:
         self._events: deque[BuildEvent] = deque()
         self._changed = threading.Condition()
         self._over = False
-        self._image: Image | None = None
+        self._image: Built | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), name="build", daemon=True)
         self._thread.start()
@@ -51,7 +51,7 @@ class RunningBuild:
             self._changed.notify_all()
             return taken
 
-    def image(self) -> Image:
+    def image(self) -> Built:
         """Wait for the end. Raises what `Builds.build` raises, Cancelled after `cancel`."""
         while self.take():
             pass

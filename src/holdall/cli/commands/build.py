@@ -81,10 +81,11 @@ def _tell(options: Namespace, image: Built) -> None:
         with open(options.iidfile, "w", encoding="ascii") as file:
             file.write(image.id)
     if options.metadata_file:
-        from holdall.cli.build_metadata import metadata
+        import json
 
         with open(options.metadata_file, "w", encoding="utf-8") as file:
-            file.write(metadata(image))
+            json.dump(image.metadata(), file, indent=2)
+            file.write("\n")
 
 
 def _clear(path: str | None) -> None:
