@@ -10,15 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEP, BASE, EXPORT, CHECK = "step", "base", "export", "check"
+STEP, STAGE, BASE, EXPORT, CHECK = "step", "stage", "base", "export", "check"
 
 
 @record
 class Step:
     """One step of a build: `number` of `total` in its stage; `line` is the instruction as written, `id` its own.
 
-    `kind` is "step" for an instruction that makes a layer, "base" for a base image, "export" for what becomes of the
-    result, "check" for warnings about the Dockerfile; all but the first have the number 0.
+    `kind` is "step" for an instruction that makes a layer, "stage" for a whole stage, "base" for a base image,
+    "export" for what becomes of the result, "check" for warnings about the Dockerfile; all but the first have the
+    number 0.
     """
 
     id: int
@@ -46,6 +47,7 @@ class BuildEvent:
     """Something about a step; `time` is in seconds of the monotonic clock.
 
     `action` is one of:
+    "planned"   the stage is needed and has `step.total` steps, as far as the Dockerfile says;
     "waiting"   another build is at the same step;
     "started";
     "output"    `data` as the command wrote it;

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from holdall.build.export import Result, export
+from holdall.build.progress import STAGE, event
 from holdall.build.side_by_side import Once, side_by_side
 from holdall.build.state import DEFAULT_PATH, LayerRef, State
-from holdall.build.walking import Walker
+from holdall.build.walking import Walker, count_steps, stage_name
 from holdall.dockerfile import arguments, dependencies, stages
 from holdall.dockerfile.scope import Scope, Settings
 from holdall.errors import ImageNotFound
@@ -43,7 +44,12 @@ class Solver:
 
     def solve(self) -> Result:
         """Build the target; its image, the blobs in the held store. Raises DockerfileError, StepFailed, Cancelled, …"""
-        side_by_side([partial(self.state, stage) for stage in self.needed()], self.build.stop)
+        needed = self.needed()
+        for stage in needed:
+            total = count_steps(stage.instructions)
+            step = self.build.step(stage_name(stage), 0, total, stage.start.line, str(self.platform), STAGE)
+            self.build.report(event(step, "planned"))
+        side_by_side([partial(self.state, stage) for stage in needed], self.build.stop)
         return export(self.build, self.platform, self.state(self.target))
 
     def needed(self) -> tuple[Stage, ...]:

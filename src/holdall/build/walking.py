@@ -13,7 +13,7 @@ from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from holdall.build.solver import Solver
     from holdall.build.state import LayerRef, State
@@ -33,7 +33,7 @@ class Walker:
         self.build = solver.build
         self.stage = stage
         self._instructions = instructions
-        self._total = sum(isinstance(one, (Run, FileTransfer, Workdir)) for one in instructions)
+        self._total = count_steps(instructions)
         self._number = 0
         self._cached = not self.build.options.no_cache and stage.index not in solver.anew
 
@@ -94,8 +94,8 @@ class Walker:
 
     def _step(self, instruction: Instruction) -> Step:
         self._number += 1
-        name = self.stage.name or f"stage-{self.stage.index}"
-        return self.build.step(name, self._number, self._total, instruction.line, str(self.solver.platform))
+        platform = str(self.solver.platform)
+        return self.build.step(stage_name(self.stage), self._number, self._total, instruction.line, platform)
 
     def _noted(self, state: State, instruction: Instruction) -> State:
         history = History(self.build.created, instruction.line, state.author, CREATED_BY, empty_layer=True)
@@ -103,3 +103,13 @@ class Walker:
 
     def _layered(self, state: State, instruction: Instruction, layer: LayerRef) -> State:
         return state.with_layer(layer, History(self.build.created, instruction.line, state.author, CREATED_BY))
+
+
+def count_steps(instructions: Iterable[Instruction]) -> int:
+    """How many of these may make a layer."""
+    return sum(isinstance(one, (Run, FileTransfer, Workdir)) for one in instructions)
+
+
+def stage_name(stage: Stage) -> str:
+    """What a stage is called in what is told of it."""
+    return stage.name or f"stage-{stage.index}"

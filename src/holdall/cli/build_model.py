@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from holdall.build.progress import ENDS, STEP
+from holdall.build.progress import ENDS, STAGE, STEP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Model:
         if event.notice is not None:
             self.notices.append(event.notice)
             return row
-        if step.kind == STEP:
+        if step.kind in (STEP, STAGE):
             self._totals[step.stage, step.platform] = step.total
         if event.action == "started":
             row.begun = event.time
