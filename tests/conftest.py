@@ -10,6 +10,8 @@ import pytest
 from holdall.testing.docker_daemon import DockerDaemon
 from holdall.testing.docker_daemon import available as docker_available
 from holdall.testing.docker_registry import DockerRegistry, available
+from holdall.testing.objectstore import ENVIRONMENT, ObjectStore
+from holdall.testing.postgres import Postgres, programs
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,21 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
         pytest.skip("dockerd is not installed, or we are not root")
     with DockerDaemon(str(tmp_path_factory.mktemp("dockerd"))) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def objectstore() -> Iterator[ObjectStore]:
+    """An S3-compatible store, one for the session: use a bucket of your own. The environment has credentials for it."""
+    with pytest.MonkeyPatch.context() as patch, ObjectStore() as store:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL cluster, one for the session: use a schema of your own."""
+    if not programs():
+        pytest.skip("postgresql is not installed")
+    with Postgres() as server:
+        yield server

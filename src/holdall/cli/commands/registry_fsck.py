@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +19,7 @@ HELP = (
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.flag("--repair", help="take away what is damaged, so that it can be pushed again")
     parser.flag("--quick", help="compare the sizes of blobs instead of reading them")
     parser.value("--format", help='a template for each problem, or "json"', metavar="TEMPLATE")
@@ -31,7 +33,7 @@ def main(state: State, options: Namespace) -> int:
 
     default = "{{.Kind}} {{.Name}}: {{.Problem}}{{if .Mended}} ({{.Mended}}){{end}}"
     template = Template("{{json .}}" if options.format == "json" else options.format or default)
-    catalog, blobs = open_existing(options.storage)
+    catalog, blobs = open_existing(registry_options.read(options))
     left = 0
     for one in Check(catalog, blobs, repair=options.repair, quick=options.quick).problems():
         left += not one.mended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +19,7 @@ HELP = (
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.flag("--dry-run", help="only say what would be removed")
     parser.value("--untagged", help="age at which manifests without a tag go (default: never)", metavar="DURATION")
     parser.value("--format", help='a template for each thing, or "json"', metavar="TEMPLATE")
@@ -33,7 +35,7 @@ def main(state: State, options: Namespace) -> int:
     untagged = -1.0 if options.untagged is None else parse_duration(options.untagged) / 1e9
     pattern = "{{json .}}" if options.format == "json" else options.format or "{{.Kind}} {{.Name}}"
     template = Template(pattern)
-    catalog, blobs = open_existing(options.storage)
+    catalog, blobs = open_existing(registry_options.read(options))
     total = 0
     for found in Collector(catalog, blobs, untagged=untagged, dry_run=options.dry_run).steps():
         for one in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,7 +22,9 @@ def arguments(parser: Parser) -> None:
     parser.value(
         "--addr", help="where to listen (default 127.0.0.1:5000)", metavar="HOST:PORT", default="127.0.0.1:5000"
     )
-    parser.value("--storage", help="folder for blobs and rows, made when missing", metavar="DIR")
+    registry_options.add(parser)
+    parser.flag("--s3-redirect", help="send clients to the object store for blobs (default true)", default=True)
+    parser.value("--scratch", help="with s3://…: folder for what is under way on this machine", metavar="DIR")
     parser.value("--access", help="file of users and rules by repository, read again when it changes", metavar="FILE")
     parser.value("--htpasswd", help="users and their bcrypt hashes (htpasswd -B), read again on change", metavar="FILE")
     parser.flag("--anonymous-pull", help="with --htpasswd or --tokens: pulling needs no log-in")
@@ -48,15 +52,14 @@ def main(state: State, options: Namespace) -> int:
     """Run the command."""
     from holdall.engine.syntax import parse_size
     from holdall.engine.times import parse_duration
-    from holdall.errors import InvalidOption
     from holdall.registry.server.options import ServeOptions, address, default_workers
     from holdall.registry.server.serve import serve
 
-    if not options.storage:
-        raise InvalidOption("--storage is needed", hint="holdall registry serve --storage DIR")
+    where = registry_options.read(options, redirect=options.s3_redirect, scratch=options.scratch or "")
     host, port = address(options.addr)
     chosen = ServeOptions(
         storage=options.storage,
+        where=where,
         host=host,
         port=port,
         access_file=options.access or "",

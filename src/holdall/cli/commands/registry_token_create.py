@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +19,7 @@ HELP = (
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.values(
         "--allow", help='what it may do, such as "pull,push:team/**"; may be repeated', metavar="ACTIONS:GLOB"
     )
@@ -40,7 +42,7 @@ def main(state: State, options: Namespace) -> int:
     if not lifetime and options.expires != "never":
         raise InvalidOption("--expires is in the past")
     allows = [robots.Allow.parse(text) for text in options.allow]
-    catalog, _ = open_existing(options.storage)
+    catalog, _ = open_existing(registry_options.read(options))
     secrets: list[str] = []
 
     def add(raw: bytes) -> bytes:

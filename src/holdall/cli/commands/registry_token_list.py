@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -16,7 +18,7 @@ HEADS = {"Name": "NAME", "Created": "CREATED", "Expires": "EXPIRES", "Allows": "
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.value("--format", help='a template, "json", or "table TEMPLATE"', metavar="TEMPLATE")
 
 
@@ -29,7 +31,7 @@ def main(state: State, options: Namespace) -> int:
     from holdall.registry.server import robots
     from holdall.registry.server.shelf import open_existing
 
-    catalog, _ = open_existing(options.storage)
+    catalog, _ = open_existing(registry_options.read(options))
     try:
         found = catalog.document(robots.DOCUMENT)
     finally:

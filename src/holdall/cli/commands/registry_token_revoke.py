@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -14,7 +16,7 @@ HELP = "Make robot tokens worthless, within a second and with everything that wa
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.word("names", help="their names", nargs="+", metavar="NAME")
 
 
@@ -24,7 +26,7 @@ def main(state: State, options: Namespace) -> int:
     from holdall.registry.server.documents import change
     from holdall.registry.server.shelf import open_existing
 
-    catalog, _ = open_existing(options.storage)
+    catalog, _ = open_existing(registry_options.read(options))
     try:
         change(catalog, robots.DOCUMENT, lambda raw: robots.revoke(raw, options.names))
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from holdall.cli import registry_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +19,7 @@ HELP = (
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--storage", help="the registry's folder", metavar="DIR")
+    registry_options.add(parser)
     parser.value(
         "--keep",
         help="how long tokens of the old keys count (default 90d; 0s: everybody logs in again)",
@@ -37,7 +39,7 @@ def main(state: State, options: Namespace) -> int:
     from holdall.registry.server.token_settings import KEYS
 
     keep = parse_duration(options.keep) / 1e9
-    catalog, _ = open_existing(options.storage)
+    catalog, _ = open_existing(registry_options.read(options))
     try:
         raw = change(catalog, KEYS, lambda before: signing.rotated(before, time.time(), keep))
     finally:

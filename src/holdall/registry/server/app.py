@@ -10,10 +10,11 @@ from aiohttp import ClientPayloadError, web
 from holdall.registry.server import blobs, journal, listings, manifests, receiving, route, scopes, uploads, visitor
 from holdall.registry.server.door import TOKEN_PATH, Door, Guest
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER, Exchange
-from holdall.registry.server.hashing import Hashes
+from holdall.registry.server.hashing import Hashes, NotedHashes
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.notices import Herald
 from holdall.registry.server.refusal import Refusal
+from holdall.registry.server.storage import Unavailable
 from holdall.registry.server.token_server import MAX_FORM, METHODS, TokenServer
 
 TYPE_CHECKING = False
@@ -73,7 +74,7 @@ class App:
         self.audit = audit
         self.draining = False
         self.busy: set[object] = set()
-        self._hashes = Hashes()
+        self._hashes = Hashes() if shelf.blobs.near else NotedHashes()
         self._bounds = bounds
         self.door = Door(access, Limiter() if limiter is None else limiter, self.complain)
         self._token_server = TokenServer(self.door)
@@ -192,6 +193,9 @@ class App:
             self.complain(f"the storage is full: {err}")
             return Refusal("UNKNOWN", "the registry's storage is full", status=507, close=True)
         self.complain(f"{type(err).__name__}: {err}")
+        if isinstance(err, Unavailable):
+            headers = {"Retry-After": str(err.retry_after)}
+            return Refusal("UNKNOWN", "the registry's storage does not answer", status=503, headers=headers, close=True)
         return Refusal("UNKNOWN", "the registry failed", close=True)
 
     def _note(self, request: web.BaseRequest, seen: _Seen, status: int, out: int, seconds: float) -> None:

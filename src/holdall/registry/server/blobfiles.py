@@ -36,6 +36,8 @@ def sync_folder(path: str) -> None:
 class BlobFiles:
     """All bytes of one registry under a folder, which is made when it is missing."""
 
+    near = True
+
     def __init__(self, root: str) -> None:
         self.root = root
         for name in ("uploads", "trash", *(f"blobs/{algorithm}" for algorithm in ALGORITHMS)):
@@ -97,6 +99,13 @@ class BlobFiles:
         """See `Blobs`."""
         return open(self.path(digest), "rb", buffering=0)
 
+    def link(self, digest: Digest) -> str | None:  # noqa: ARG002
+        """See `Blobs`."""
+        return None
+
+    def condemn(self, digest: Digest) -> None:
+        """See `Blobs`. A rename has happened when it returns, and never later."""
+
     def remove(self, digest: Digest) -> None:
         """See `Blobs`."""
         try:
@@ -139,6 +148,9 @@ class BlobFiles:
         """See `Blobs`."""
         yield from os.listdir(f"{self.root}/uploads")
 
+    def close(self) -> None:
+        """See `Blobs`."""
+
     def put(self, upload: str, digest: Digest) -> None:
         """Move an upload to a blob's name and sync the folder; when the blob is there already, drop the upload."""
         target = self.path(digest)
@@ -155,6 +167,8 @@ class BlobFiles:
 
 class FileWriting:
     """An upload's file, locked. See `storage.Writing`."""
+
+    note = b""
 
     def __init__(self, files: BlobFiles, upload: str, fd: int, offset: int) -> None:
         self.offset = offset
@@ -174,7 +188,7 @@ class FileWriting:
             writeback.start(self._fd, self._written_out, self.offset - self._written_out)
             self._written_out = self.offset
 
-    def sync(self) -> None:
+    def sync(self, digest: Digest) -> None:  # noqa: ARG002
         """See `Writing`."""
         os.fsync(self._fd)
 

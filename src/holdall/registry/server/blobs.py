@@ -11,6 +11,7 @@ from holdall.registry.server import ranges
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.sending import Sending, can_send
+from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +32,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     size = await shelf.read(shelf.catalog.blob_size, repository, str(digest))
     if size is None:
         raise unknown(str(digest))
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Docker-Content-Digest": str(digest),
-        "ETag": f'"{digest}"',
-        "Accept-Ranges": "bytes",
-        "Cache-Control": IMMUTABLE,
-        VERSION_HEADER: VERSION,
-    }
+    headers = describe(str(digest))
     if exchange.is_head:
         if exchange.visitor.may("push", repository):
             await _lease(exchange, str(digest))
@@ -51,9 +45,11 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     first, end = wanted or (0, size)
     if wanted:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+    if not shelf.blobs.near and (url := await shelf.work(shelf.blobs.link, digest)) is not None:
+        return web.Response(status=307, headers={"Location": url, "Docker-Content-Digest": str(digest)})
     headers["Content-Length"] = str(end - first)
     try:
-        file = shelf.blobs.open(digest)
+        file = shelf.blobs.open(digest) if shelf.blobs.near else await shelf.work(shelf.blobs.open, digest)
     except FileNotFoundError as err:
         raise unknown(str(digest)) from err
     with file:
@@ -72,6 +68,18 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
 def unknown(digest: str) -> Refusal:
     """The refusal for a blob that the repository does not have."""
     return Refusal("BLOB_UNKNOWN", "the repository has no such blob", detail={"digest": digest})
+
+
+def describe(digest: str) -> dict[str, str]:
+    """Headers of any answer that is about a blob that is there."""
+    return {
+        "Content-Type": "application/octet-stream",
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": IMMUTABLE,
+        VERSION_HEADER: VERSION,
+    }
 
 
 def matches(header: str | None, digest: str) -> bool:
@@ -99,25 +107,27 @@ async def _send(exchange: Exchange, response: web.StreamResponse, file: BinaryIO
     transport = exchange.request.transport
     left = int(response.headers["Content-Length"])
     try:
-        if transport is not None and left and can_send(transport):
+        if transport is not None and left and exchange.shelf.blobs.near and can_send(transport):
             await Sending(transport, file.fileno(), offset, left).run()
         elif left:
-            await _copy(response, file, offset, left)
+            await copy(exchange, response, file, offset, left)
         await response.write_eof()
         if response.status == 200:
             exchange.note("pull", str(exchange.route.digest), int(response.headers["Content-Length"]))
-    except (TimeoutError, ConnectionError):
+    except (TimeoutError, ConnectionError, Unavailable):  # the answer has begun: breaking off is all that can be said
         response.force_close()
         if transport is not None:
             transport.abort()
     return response
 
 
-async def _copy(response: web.StreamResponse, file: BinaryIO, offset: int, left: int) -> None:
-    """For TLS, which the kernel cannot write for us."""
+async def copy(
+    exchange: Exchange, response: web.StreamResponse, file: BinaryIO, offset: int, left: int
+) -> None:  # fmt: skip
+    """For TLS, which the kernel cannot write for us, and for what is no file."""
     file.seek(offset)
     while left:
-        data = await asyncio.to_thread(file.read, min(left, READ))
+        data = await exchange.shelf.work(file.read, min(left, READ))
         if not data:
             raise ConnectionResetError("the file is shorter than its size")
         async with asyncio.timeout(READ_SECONDS):

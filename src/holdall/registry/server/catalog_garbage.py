@@ -73,7 +73,7 @@ class SqlGarbage:
         """See `Catalog`."""
         row: tuple[int, int] | None = self._reading.execute(
             "SELECT repository, blob FROM (SELECT repository, blob FROM links WHERE (repository, blob) > (?, ?)"
-            " ORDER BY repository, blob LIMIT ?) ORDER BY repository DESC, blob DESC LIMIT 1",
+            " ORDER BY repository, blob LIMIT ?) l ORDER BY repository DESC, blob DESC LIMIT 1",
             (*after, limit),
         ).fetchone()
         return row

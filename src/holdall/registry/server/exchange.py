@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from holdall.registry.server.hashing import Hashes
+    from holdall.registry.server.hashing import Hashes, NotedHashes
     from holdall.registry.server.route import Route
     from holdall.registry.server.shelf import Shelf
     from holdall.registry.server.visitor import Visitor
@@ -48,7 +48,7 @@ class Exchange:
         route: Route,
         visitor: Visitor,
         shelf: Shelf,
-        hashes: Hashes,
+        hashes: Hashes | NotedHashes,
         bounds: Bounds,
         charge: Callable[[int], None] | None = None,
     ) -> None:

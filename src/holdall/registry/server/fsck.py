@@ -81,7 +81,8 @@ class Check:
         if not self._repair:
             return ""
         self._catalog.forget_blob(text)
-        self._catalog.sweep(text, lambda: self._blobs.remove(Digest.parse(text)))
+        digest = Digest.parse(text)
+        self._catalog.sweep(text, lambda: self._blobs.condemn(digest), lambda: self._blobs.remove(digest))
         return "removed"
 
     def _manifests(self) -> Iterator[Problem]:

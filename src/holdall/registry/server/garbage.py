@@ -14,7 +14,7 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from holdall.registry.server.storage import Blobs, Catalog
 
@@ -115,10 +115,8 @@ class Collector:
                     yield [Waste("blob", digest, sizes[digest])]
 
     def _sweep(self, digest: str) -> bool:
-        return self._catalog.sweep(digest, self._drop(digest))
-
-    def _drop(self, digest: str) -> Callable[[], None]:
-        return lambda: self._blobs.remove(Digest.parse(digest))
+        one = Digest.parse(digest)
+        return self._catalog.sweep(digest, lambda: self._blobs.condemn(one), lambda: self._blobs.remove(one))
 
     def _contents(self) -> Iterator[list[Waste]]:
         while not self._dry and self._catalog.drop_contents(BATCH):

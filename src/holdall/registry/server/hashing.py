@@ -1,4 +1,7 @@
-"""Hashes of uploads under way, so that the end of an upload need not read it again. Only a help: may be lost."""
+"""Hashes of uploads under way, so that the end of an upload need not read it again. Only a help: may be lost.
+
+For local files they are kept in memory. Bytes that several instances write to hold a note of the hash beside them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from holdall.registry.server.hashstate import Hasher
     from holdall.registry.server.storage import Writing
 
 MAX_KEPT = 4_096
@@ -19,9 +23,9 @@ STEP = 1 << 20
 class Rolling:
     """A hash of an upload's first `offset` bytes."""
 
-    def __init__(self, algorithm: str) -> None:
-        self.hasher: _Hash = Digest(algorithm, "").hasher()
-        self.offset = 0
+    def __init__(self, algorithm: str, hasher: Hasher | None = None, offset: int = 0) -> None:
+        self.hasher: _Hash | Hasher = Digest(algorithm, "").hasher() if hasher is None else hasher
+        self.offset = offset
 
     def update(self, data: bytes) -> None:
         """Take more bytes in."""
@@ -39,7 +43,7 @@ class Rolling:
     @property
     def digest(self) -> Digest:
         """The digest of the bytes so far."""
-        return Digest.from_hasher(self.hasher)
+        return Digest(self.hasher.name, self.hasher.hexdigest())
 
 
 class Hashes:
@@ -48,14 +52,14 @@ class Hashes:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Rolling] = OrderedDict()
 
-    def take(self, upload: str, algorithm: str, offset: int) -> Rolling:
+    def take(self, upload: str, algorithm: str, writing: Writing) -> Rolling:
         """The hash of an upload, a new one when none is kept or it does not fit."""
         kept = self._kept.pop(upload, None)
-        if kept is not None and kept.offset <= offset and kept.hasher.name == algorithm:
+        if kept is not None and kept.offset <= writing.offset and kept.hasher.name == algorithm:
             return kept
         return Rolling(algorithm)
 
-    def keep(self, upload: str, rolling: Rolling) -> None:
+    def keep(self, upload: str, rolling: Rolling, writing: Writing) -> None:  # noqa: ARG002
         """Keep the hash for the upload's next part."""
         self._kept[upload] = rolling
         while len(self._kept) > MAX_KEPT:
@@ -64,3 +68,26 @@ class Hashes:
     def drop(self, upload: str) -> None:
         """Forget an upload."""
         self._kept.pop(upload, None)
+
+
+class NotedHashes:
+    """Rolling hashes in notes beside the bytes, for uploads that any instance may go on with; see `Writing.note`."""
+
+    def take(self, upload: str, algorithm: str, writing: Writing) -> Rolling:  # noqa: ARG002
+        """The hash of an upload, a new one when there is no note."""
+        from holdall.registry.server import hashstate
+
+        name, _, state = writing.note.partition(b" ")
+        if writing.offset and name == algorithm.encode() and (found := hashstate.new(algorithm, state)) is not None:
+            return Rolling(algorithm, found, writing.offset)
+        return Rolling(algorithm, hashstate.new(algorithm))
+
+    def keep(self, upload: str, rolling: Rolling, writing: Writing) -> None:  # noqa: ARG002
+        """Note the hash for the upload's next part, wherever that goes to."""
+        from holdall.registry.server.hashstate import Hasher
+
+        if isinstance(rolling.hasher, Hasher) and rolling.offset == writing.offset:
+            writing.note = rolling.hasher.name.encode() + b" " + rolling.hasher.state()
+
+    def drop(self, upload: str) -> None:
+        """Nothing is kept here."""

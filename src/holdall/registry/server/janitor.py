@@ -7,13 +7,14 @@ import signal
 import time
 
 from holdall.registry.server.garbage import Collector
-from holdall.registry.server.shelf import open_local
+from holdall.registry.server.shelf import open_storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.registry.server.garbage import Waste
     from holdall.registry.server.meters import Meters
     from holdall.registry.server.options import ServeOptions
+    from holdall.registry.server.storage import Blobs, Catalog
 
 NICE = 10
 SHARE = 4.0
@@ -48,20 +49,28 @@ class Janitor:
         return 0
 
     def _round(self) -> bool:
-        catalog, blobs = open_local(self._options.storage)
+        catalog, blobs = open_storage(self._options.location)
         try:
-            steps = Collector(catalog, blobs, untagged=self._options.untagged).steps()
-            while True:
-                begun = time.monotonic()
-                found = next(steps, None)
-                if found is None:
-                    break
-                self._count(found)
-                # most of the time belongs to those who push and pull
-                if self._sleep(min(max((time.monotonic() - begun) * SHARE, MIN_PAUSE), MAX_PAUSE)):
-                    return True
+            held = catalog.hold("janitor")
+            if held is None:  # another instance's janitor is at it
+                return False
+            with held:
+                return self._collect(catalog, blobs)
         finally:
+            blobs.close()
             catalog.close()
+
+    def _collect(self, catalog: Catalog, blobs: Blobs) -> bool:
+        steps = Collector(catalog, blobs, untagged=self._options.untagged).steps()
+        while True:
+            begun = time.monotonic()
+            found = next(steps, None)
+            if found is None:
+                break
+            self._count(found)
+            # most of the time belongs to those who push and pull
+            if self._sleep(min(max((time.monotonic() - begun) * SHARE, MIN_PAUSE), MAX_PAUSE)):
+                return True
         self._meters.add("gc_rounds")
         self._meters.set("gc_finished_at", time.time())
         return False

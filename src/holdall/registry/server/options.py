@@ -9,6 +9,7 @@ from holdall.errors import InvalidOption
 from holdall.record import record
 from holdall.registry.server.access import Access
 from holdall.registry.server.exchange import LEASE_SECONDS, MAX_BLOB
+from holdall.registry.server.location import Location
 
 MAX_WORKERS = 64
 DEFAULT_WORKERS = 4
@@ -35,6 +36,12 @@ class ServeOptions:
     gc_every: float = 3_600.0
     untagged: float = -1.0
     lease: float = LEASE_SECONDS
+    where: Location | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where rows and bytes are: `where`, or files in the folder `storage`."""
+        return Location(self.storage) if self.where is None else self.where
 
     def access(self) -> Access:
         """The gate, with its files read. Raises OSError, InvalidInput, Unsupported."""

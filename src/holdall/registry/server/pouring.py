@@ -43,7 +43,7 @@ async def pour(
                 await waiting
                 if moved is not None:
                     moved(writing.offset)
-            if len(part) <= INLINE:
+            if len(part) <= INLINE and shelf.blobs.near:
                 step(part)
                 if moved is not None:
                     moved(writing.offset)

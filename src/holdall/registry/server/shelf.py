@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
-from holdall.errors import InvalidOption, PathNotFound
+from holdall.errors import PathNotFound, SystemFailure
 from holdall.registry.server.blobfiles import BlobFiles
 from holdall.registry.server.sqlite_catalog import SqliteCatalog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from typing import ParamSpec, TypeVar
 
-    from holdall.registry.server.storage import Blobs, Catalog
+    from holdall.registry.server.location import Location
+    from holdall.registry.server.storage import Blobs, Catalog, Writing
 
     T = TypeVar("T")
     P = ParamSpec("P")
 
 THREADS = 8
+FAR_THREADS = 32  # they wait for other machines
 DATABASE = "registry.db"
 
 
@@ -30,7 +33,7 @@ class Shelf:
     def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
         self.catalog = catalog
         self.blobs = blobs
-        self._pool = ThreadPoolExecutor(THREADS, "storage")
+        self._pool = ThreadPoolExecutor(THREADS if catalog.near and blobs.near else FAR_THREADS, "storage")
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what only reads rows."""
@@ -47,9 +50,24 @@ class Shelf:
             await asyncio.wait([future])
             raise
 
+    @asynccontextmanager
+    async def holding(self, writing: Writing) -> AsyncIterator[Writing]:
+        """Have an upload for the block; where bytes are not near, giving it free may take a while."""
+        if self.blobs.near:
+            with writing:
+                yield writing
+            return
+        try:
+            yield writing
+        except BaseException as err:
+            await self.work(writing.__exit__, type(err), err, None)
+            raise
+        await self.work(writing.__exit__, None, None, None)
+
     def close(self) -> None:
         """Wait for the threads and close the storage."""
         self._pool.shutdown()
+        self.blobs.close()
         self.catalog.close()
 
 
@@ -60,10 +78,60 @@ def open_local(folder: str) -> tuple[SqliteCatalog, BlobFiles]:
     return SqliteCatalog(os.path.join(folder, DATABASE)), blobs
 
 
-def open_existing(folder: str | None) -> tuple[SqliteCatalog, BlobFiles]:
-    """Rows and bytes of a registry that is there. Raises InvalidOption, PathNotFound and what `open_local` raises."""
-    if not folder:
-        raise InvalidOption("--storage is needed", hint="name the folder that registry serve was given")
-    if not os.path.exists(os.path.join(folder, DATABASE)):
+def open_storage(where: Location, *, first: bool = False) -> tuple[Catalog, Blobs]:
+    """Rows and bytes wherever they are.
+
+    `first`: make what is missing, and see that the others can be reached. Raises OSError, InvalidOption, StoreCorrupt,
+    SystemFailure.
+    """
+    if not where.in_bucket and not where.catalog:
+        return open_local(where.storage)
+    where.check()
+    catalog = _open_catalog(where, first=first)
+    try:
+        return catalog, _open_blobs(where, catalog, first=first)
+    except BaseException:
+        catalog.close()
+        raise
+
+
+def open_existing(where: Location) -> tuple[Catalog, Blobs]:
+    """Rows and bytes of a registry that is there. Raises PathNotFound and what `open_storage` raises."""
+    where.check()
+    folder = where.catalog or where.storage
+    if not where.in_database and not os.path.exists(os.path.join(folder, DATABASE)):
         raise PathNotFound(f'"{folder}" holds no registry')
-    return open_local(folder)
+    return open_storage(where)
+
+
+def _open_catalog(where: Location, *, first: bool) -> Catalog:
+    if not where.in_database:
+        folder = where.catalog or where.storage
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        return SqliteCatalog(os.path.join(folder, DATABASE), apart=where.in_bucket)
+    try:
+        from holdall.registry.server.postgres_catalog import PostgresCatalog
+    except ImportError as err:
+        raise SystemFailure(
+            f"the package for PostgreSQL is missing: {err}", hint="pip install holdall[postgres]"
+        ) from err
+    catalog = PostgresCatalog(where.catalog)
+    if first:
+        catalog.prepare()
+    return catalog
+
+
+def _open_blobs(where: Location, catalog: Catalog, *, first: bool) -> Blobs:
+    if not where.in_bucket:
+        os.makedirs(where.storage, mode=0o700, exist_ok=True)
+        return BlobFiles(where.storage)
+    try:
+        from holdall.registry.server import s3_client
+        from holdall.registry.server.s3_blobs import S3Blobs
+    except ImportError as err:
+        raise SystemFailure(f"the package for object stores is missing: {err}", hint="pip install holdall[s3]") from err
+    bucket = s3_client.parse(where)
+    blobs = S3Blobs(bucket, catalog.hold)
+    if first:
+        s3_client.check(blobs.client, bucket)
+    return blobs

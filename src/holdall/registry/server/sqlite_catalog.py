@@ -60,10 +60,20 @@ class SqliteCatalog(SqlCatalog):
         put: Callable[[], None],
         bounds: Sequence[Bound] = (),
     ) -> None:
-        """See `Catalog`. The exclusive section is the database's one write transaction, which ends with the bytes."""
-        with self._writing() as db:
-            self._record(db, repository, digest, size, until, bounds)
+        """See `Catalog`. The exclusive section is the database's one write transaction, which ends with the bytes.
+
+        `apart` it is a lock of its own, and what the quotas allow is asked before the bytes move and after it.
+        """
+        if not self._apart:
+            with self._writing() as db:
+                self._record(db, repository, digest, size, until, bounds)
+                put()
+            return
+        self._allow_blob(self._reading, repository, digest, size, bounds)
+        with self._section(digest):
             put()
+            with self._writing() as db:
+                self._record(db, repository, digest, size, until, bounds)
 
     def sweep(self, digest: str, *steps: Callable[[], None]) -> bool:
         """See `Catalog` and `place`."""

@@ -356,15 +356,20 @@ if TYPE_CHECKING:
             """Let go of files and connections."""
 
     class Writing(Protocol):
-        """An upload that this caller alone may write to; a context manager that gives it free. `offset` in bytes."""
+        """An upload that this caller alone may write to; a context manager that gives it free. `offset` in bytes.
+
+        `note` is for whoever takes the upload next: it is set for the bytes written so far, and what was set is read
+        as long as they are the same. A back end may forget it.
+        """
 
         offset: int
+        note: bytes
 
         def write(self, data: bytes | bytearray | memoryview) -> None:
             """Append. Raises OSError (ENOSPC, EDQUOT)."""
 
-        def sync(self) -> None:
-            """Make what was written durable."""
+        def sync(self, digest: Digest) -> None:
+            """Make what was written durable, and do ahead whatever `keep` would need time for."""
 
         def read(self, offset: int, size: int) -> bytes:
             """Bytes already written, for hashing again after a restart."""
@@ -382,7 +387,9 @@ if TYPE_CHECKING:
         ) -> None: ...
 
     class Blobs(Protocol):
-        """Bytes: blobs by digest, and uploads under way."""
+        """Bytes: blobs by digest, and uploads under way. `near`: in local files, which the kernel can send."""
+
+        near: bool
 
         def begin(self, upload: str) -> None:
             """Make an empty upload."""
@@ -405,8 +412,14 @@ if TYPE_CHECKING:
         def open(self, digest: Digest) -> BinaryIO:
             """A blob as an unbuffered file. Raises FileNotFoundError."""
 
+        def link(self, digest: Digest) -> str | None:
+            """A URL where a client gets the blob without us, for some minutes; None when we send it ourselves."""
+
+        def condemn(self, digest: Digest) -> None:
+            """Tell whoever places the blob that `remove` is about to come; the step before it in `Catalog.sweep`."""
+
         def remove(self, digest: Digest) -> None:
-            """Put a blob out of sight at once; its bytes go with `empty_trash`. No error when it is not there."""
+            """Put a blob out of sight; its bytes go at once or with `empty_trash`. No error when it is not there."""
 
         def empty_trash(self, step: int) -> Iterator[int]:
             """Free what `remove` put away, about `step` bytes at each turn; yields the bytes freed."""
@@ -416,3 +429,6 @@ if TYPE_CHECKING:
 
         def uploads(self) -> Iterator[str]:
             """Ids of uploads that have bytes."""
+
+        def close(self) -> None:
+            """Let go of threads and connections."""

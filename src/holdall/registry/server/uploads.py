@@ -46,7 +46,7 @@ async def begin(exchange: Exchange) -> web.StreamResponse:
                 await _receive(exchange, upload, writing, digest.algorithm, whole=True)
                 return await _finish(exchange, upload, writing, digest)
             except BaseException:
-                writing.discard()
+                await exchange.shelf.work(writing.discard)
                 raise
     algorithm = exchange.query("digest-algorithm") or "sha256"
     if algorithm not in ALGORITHMS:
@@ -139,7 +139,7 @@ async def _hold(exchange: Exchange, upload: str) -> AsyncIterator[Writing]:
         if time.monotonic() > deadline:
             raise Refusal("BLOB_UPLOAD_INVALID", "another request is writing to this upload", status=409)
         await asyncio.sleep(HOLD_STEP)
-    with writing:
+    async with exchange.shelf.holding(writing):
         yield writing
 
 
@@ -148,14 +148,20 @@ async def _receive(
 ) -> None:  # fmt: skip
     end = _limit(exchange, upload, writing, whole=whole)
     await exchange.expects_body()
-    rolling = exchange.hashes.take(upload, algorithm, writing.offset)
+    rolling = await _rolling(exchange, upload, algorithm, writing)
     try:
         await receiving.append(exchange, writing, rolling, end)
     finally:
         if not whole:
-            exchange.hashes.keep(upload, rolling)
+            exchange.hashes.keep(upload, rolling, writing)
     if whole:
-        exchange.hashes.keep(upload, rolling)
+        exchange.hashes.keep(upload, rolling, writing)
+
+
+async def _rolling(exchange: Exchange, upload: str, algorithm: str, writing: Writing) -> Rolling:
+    if exchange.shelf.blobs.near:
+        return exchange.hashes.take(upload, algorithm, writing)
+    return await exchange.shelf.work(exchange.hashes.take, upload, algorithm, writing)
 
 
 def _limit(exchange: Exchange, upload: str, writing: Writing, *, whole: bool) -> int:
@@ -184,7 +190,7 @@ def _limit(exchange: Exchange, upload: str, writing: Writing, *, whole: bool) ->
 
 
 async def _finish(exchange: Exchange, upload: str, writing: Writing, digest: Digest) -> web.StreamResponse:
-    rolling = exchange.hashes.take(upload, digest.algorithm, writing.offset)
+    rolling = await _rolling(exchange, upload, digest.algorithm, writing)
     await exchange.shelf.work(_keep, exchange, upload, writing, rolling, digest)
     exchange.note("push", str(digest), writing.offset)
     return _created(exchange, str(digest))
@@ -197,7 +203,7 @@ def _keep(exchange: Exchange, upload: str, writing: Writing, rolling: Rolling, d
         writing.discard()
         shelf.catalog.end(upload)
         raise Refusal("DIGEST_INVALID", "the blob has another digest", detail={"digest": str(rolling.digest)})
-    writing.sync()
+    writing.sync(digest)
     until = time.time() + exchange.lease
     shelf.catalog.place(
         exchange.route.repository, str(digest), writing.offset, until, lambda: writing.keep(digest)
