@@ -78,6 +78,16 @@ class BuildCache:
                 ),
             )  # fmt: skip
 
+    def remembered(self, stamp: str) -> str | None:
+        """The key that a step with this stamp has; "" when it makes no layer, None when it is not known."""
+        row = self._database.one("SELECT key FROM step_keys WHERE stamp = ?", (stamp,))
+        return None if row is None else str(row[0])
+
+    def remember(self, stamp: str, key: str) -> None:
+        """Note a step's key. Raises NoSpace, NotPermitted."""
+        with self._database.transaction() as database:
+            database.execute("INSERT OR REPLACE INTO step_keys VALUES (?, ?, ?)", (stamp, key, time.time_ns()))
+
     def list(self) -> tuple[CachedLayer, ...]:
         """All rows, the one used last first."""
         return tuple([_row(row) for row in self._database.all(f"SELECT {COLUMNS} FROM build_cache ORDER BY used DESC")])
@@ -88,6 +98,7 @@ class BuildCache:
             bound = (1 << 62) if before is None else before
             gone = database.execute("SELECT diff_id FROM build_cache WHERE used < ?", (bound,)).fetchall()
             database.execute("DELETE FROM build_cache WHERE used < ?", (bound,))
+            database.execute("DELETE FROM step_keys WHERE used < ?", (bound,))
         return {diff_id for (diff_id,) in gone}
 
 

@@ -151,4 +151,13 @@ VERSION_4 = (
 how often the layer was of use. `cache_mounts`: the folders of RUN --mount=type=cache, their names and what an export of
 them came to."""
 
-MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4)
+VERSION_5 = (
+    """CREATE TABLE step_keys (
+        stamp TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        used INTEGER NOT NULL) WITHOUT ROWID""",
+)
+"""Version 5. `step_keys`: a build step whose sources look like this to stat(2) has this key in `build_cache`, "" when it
+makes no layer."""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
