@@ -152,8 +152,8 @@ def test_a_failing_command_shows_its_line_and_leaves_nothing(store: CommandStore
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("ADD https://example.org/x /x", "https://example.org/x"),
-        ("COPY --link app /app", "--link"),
+        ("COPY https://example.org/x /x", "https://example.org/x"),
+        ("ADD --checksum=sha256:00 app /app", "--checksum"),
         ("RUN --security=insecure true", "--security"),
         ("COPY nowhere /x", "nowhere"),
         ("COPY .env /x", "ignore file"),

@@ -13,17 +13,23 @@ import threading
 from functools import partial
 
 from holdall.build.layers import StepLayers
+from holdall.build.leaks import Searched, leaked
+from holdall.build.needles import Blotter, Needles
 from holdall.build.progress import BASE, STEP, Step, event
+from holdall.build.recording import Recorder
+from holdall.build.replacing import NamedContexts
+from holdall.build.secrets import Vault
 from holdall.build.side_by_side import side_by_side
 from holdall.build.solver import Solver
 from holdall.build.sources import Sources
 from holdall.build.tails import Tails
 from holdall.build.turns import Turns
 from holdall.dockerfile import stages
-from holdall.dockerfile.lines import MAX_SIZE
-from holdall.errors import DockerfileError
 from holdall.oci import timestamp
 from holdall.oci.platform import Platform, host
+
+EPOCH = 315_532_800
+"""1980-01-01: the time of everything where nobody says another."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,20 +71,30 @@ class Build:
         runner: Runner,
         report: BuildReporter,
         stop: Stop,
+        recorder: Recorder | None = None,
     ) -> None:
         self.options = options
+        self.recorder = recorder or Recorder()
+        self.vault = Vault(options.secrets)
+        self._needles = Needles(self.vault)
+        self._store = store
         self.hold = hold
         self.runner = runner
         self.stop = stop
         self._report = report
         self._reporting = threading.Lock()
         self.tails = Tails()
-        self.epoch = options.epoch if options.epoch is not None else 0
-        self.created = timestamp.render(self.epoch * 1_000_000_000)
-        name, text = self._text()
-        self.dockerfile = stages.read(text, name)
         self._steps = itertools.count(1)
-        self.sources = Sources(options, store, name)
+        self.sources = Sources(options, store, stop, self.vault.get)
+        main = self.sources.main
+        self.contexts = NamedContexts(options.contexts)
+        self.epoch = options.epoch if options.epoch is not None else main.made or EPOCH
+        self.created = timestamp.render(self.epoch * 1_000_000_000)
+        try:
+            self.dockerfile = stages.read(main.text, main.name)
+        except BaseException:
+            self.sources.close()
+            raise
         self.turns = Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
         self._images: dict[tuple[str, str], Image] = {}
@@ -94,20 +110,31 @@ class Build:
         """Tell of an event; reporters need not care which thread it is."""
         with self._reporting:
             self.tails(event)
+            self.recorder(event)
             self._report(event)
 
-    def _text(self) -> tuple[str, bytes]:
-        options = self.options
-        if options.text is not None:
-            return options.dockerfile or "-", options.text
-        path = options.dockerfile or os.path.join(options.context, "Dockerfile")
-        try:
-            with open(path, "rb") as file:
-                return path, file.read(MAX_SIZE + 1)
-        except OSError as err:
-            raise DockerfileError(
-                f'cannot read the Dockerfile "{path}": {err.strerror}', hint="name it with -f, or - for standard input"
-            ) from err
+    def blotter(self) -> Blotter:
+        """For one command's output, which must not show secrets."""
+        return Blotter(self._needles)
+
+    def searched(self, fill: Callable[[Writable], bool | None]) -> Callable[[Writable], bool | None]:
+        """`fill`, but raising DockerfileError when it writes a secret into the layer."""
+        if not self._needles:
+            return fill
+
+        def write(out: Writable) -> bool | None:
+            search = Searched(out, self._needles)
+            told = fill(search)
+            search.finish()
+            return told
+
+        return write
+
+    def refuse_secrets(self, data: bytes, what: str) -> None:
+        """Raises DockerfileError when there is a secret in `data`."""
+        found = self._needles.search(data)
+        if found is not None:
+            raise leaked(found[1], what)
 
     def solve(self) -> tuple[Result, ...]:
         """Build the target for each platform, side by side; the images, their blobs in the held store.
@@ -138,6 +165,13 @@ class Build:
     def known_image(self, name: str) -> Image | None:
         """A base image that this build has asked for already."""
         return next((image for (known, _), image in self._images.items() if known == name), None)
+
+    def stored(self, image: Image) -> Image:
+        """An image from elsewhere, from now on in the store, where it stays until the build is over and beyond."""
+        record = self._store.write(image)
+        for layer in image.layers:
+            self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
+        return self._store.image(self._store.get(record.id))
 
     def _ensured(self, name: str, platform: Platform) -> Image:
         step = self.step("", 0, 0, f"FROM {name}", str(platform), BASE)

@@ -14,38 +14,41 @@ import stat
 from holdall.build import lookup
 from holdall.dockerfile.ignore import IgnoreRules
 from holdall.errors import DockerfileError
-from holdall.layer.entry import Entry, Kind
+from holdall.layer.entry import Entry, Kind, show
 from holdall.layer.fromfs import KINDS, entry_of
-from holdall.layer.writer import TarWriter
+from holdall.layer.names import WHITEOUT
 from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from holdall.build.modes import Mode
     from holdall.build.tree import Item, Match, Tree
-    from holdall.layer.hashing import Writable
 
 NS = 1_000_000_000
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
+HIDDEN = os.fsdecode(WHITEOUT)
 
 
 @record
 class Request:
-    """One COPY or ADD. `destination` is absolute, its last slash kept; `owner` is (uid, gid) or None for the default.
+    """One COPY or ADD, or a part of it. `destination` is absolute, its last slash kept; `owner` is (uid, gid) or None
+    for the default.
 
-    `chmod` are permission bits or None; `files` are (name, data) given in the Dockerfile; `epoch` in seconds is the
-    time of everything.
+    `files` are (name, data) given in the Dockerfile; `several`: there are more sources than these; `epoch` in seconds
+    is the time of everything.
     """
 
     sources: tuple[str, ...]
     destination: str
     files: tuple[tuple[str, bytes], ...] = ()
     owner: tuple[int, int] | None = None
-    chmod: int | None = None
+    chmod: Mode | None = None
     parents: bool = False
     excludes: tuple[str, ...] = ()
     epoch: int = 0
+    several: bool = False
 
 
 @record
@@ -57,43 +60,62 @@ class Piece:
     data: bytes = b""
 
 
-def plan(request: Request, tree: Tree | None, lower: int | None) -> tuple[Piece, ...]:
+def matches(request: Request, tree: Tree) -> list[Match]:
+    """What the sources name, in order. Raises DockerfileError."""
+    found: list[Match] = []
+    for word in request.sources:
+        found += tree.matches(_pivoted(word)[0], deep=True) if request.parents else tree.matches(word)
+    return found
+
+
+def plan(
+    request: Request, tree: Tree | None, lower: int | None, chosen: Iterable[Match] | None = None
+) -> tuple[Piece, ...]:
     """The entries, sorted by name; `lower` is a descriptor of what is below, None for nothing.
+
+    `chosen` are the sources when they have been looked up already. Raises DockerfileError.
+    """
+    if chosen is None:
+        chosen = matches(request, tree) if tree is not None else ()
+    return _Plan(request, tree, lower).made(list(chosen))
+
+
+def place(request: Request, lower: int | None, count: int) -> tuple[lookup.Found, bool]:
+    """Where the destination leads, and whether `count` sources go into it rather than become it.
 
     Raises DockerfileError.
     """
-    return _Plan(request, tree, lower).made()
+    there = _found(lower, request.destination)
+    into = (
+        request.destination.endswith(("/", "/.")) or there.is_folder or request.parents or request.several or count > 1
+    )
+    if there.status is not None and not there.is_folder and into:
+        raise DockerfileError(f'the destination "{request.destination}" is there and no folder')
+    return there, into
 
 
 class _Plan:
     def __init__(self, request: Request, tree: Tree | None, lower: int | None) -> None:
         self.request = request
         self.tree = tree
-        self.lower = lower
+        self.below = Below(lower)
         self.pieces: dict[str, Piece] = {}
+        self.linked: dict[tuple[int, int], str] = {}
         self.excludes = IgnoreRules(request.excludes) if request.excludes else None
 
-    def made(self) -> tuple[Piece, ...]:
+    def made(self, chosen: list[Match]) -> tuple[Piece, ...]:
         """All entries with the folders on the way."""
         request = self.request
-        found: list[Match] = []
-        for word in request.sources:
-            assert self.tree is not None
-            found += self.tree.matches(_pivoted(word)[0] if request.parents else word)
-        destination = self._found(request.destination)
-        into = (
-            request.destination.endswith(("/", "/.")) or destination.is_folder or request.parents
-            or len(found) + len(request.files) > 1
-        )  # fmt: skip
-        if destination.status is not None and not destination.is_folder and into:
-            raise DockerfileError(f'the destination "{request.destination}" is there and no folder')
-        for match in found:
+        destination, into = place(request, self.below.root, len(chosen) + len(request.files))
+        for match in chosen:
             self._take(match, destination.path, into=into)
         for name, data in request.files:
             target = posixpath.join(destination.path, posixpath.basename(name)) if into else destination.path
-            self._put(Piece(self._entry(target, Kind.FILE, FILE_MODE, len(data)), data=data))
-        for name in list(self.pieces):
-            self._way(posixpath.dirname(name))
+            self._put(target, Piece(self._entry(target, Kind.FILE, FILE_MODE, len(data)), data=data))
+        ways: dict[str, Piece] = {}
+        for name in self.pieces:
+            self._way(posixpath.dirname(name), ways)
+        self.pieces.update(ways)
         return tuple([self.pieces[name] for name in sorted(self.pieces)])
 
     def _take(self, match: Match, destination: str, *, into: bool) -> None:
@@ -105,53 +127,116 @@ class _Plan:
         elif into and not match.is_folder:
             base = posixpath.join(destination, posixpath.basename(match.written))
         for item in self.tree.below(match, self.excludes):
-            target = posixpath.join(base, item.name) if item.name else base
-            if not item.name and match.is_folder and (not target or self._found("/" + target).is_folder):
+            target = f"{base}/{item.name}" if item.name and base else base or item.name
+            if not item.name and match.is_folder and (not target or self.below.find(target).is_folder):
                 # a folder that is there gets the contents only
                 continue
-            self._put(self._piece(item, target))
+            self._put(target, self._piece(item, target))
 
     def _piece(self, item: Item, target: str) -> Piece:
         status = item.status
         kind = KINDS[stat.S_IFMT(status.st_mode)]
-        mode = stat.S_IMODE(status.st_mode)
         size = status.st_size if kind is Kind.FILE else 0
         assert self.tree is not None
-        owner = self.request.owner or ((0, 0) if self.tree.own else (status.st_uid, status.st_gid))
-        entry = self._entry(target, kind, mode, size, owner, item.link)
+        if self.tree.own:
+            entry = self._entry(target, kind, stat.S_IMODE(status.st_mode), size, link=item.link)
+            return Piece(entry, item if size else None)
+        if kind is not Kind.DIRECTORY and status.st_nlink > 1:
+            first = self.linked.setdefault((status.st_dev, status.st_ino), target)
+            if first != target:
+                return Piece(self._entry(target, Kind.HARDLINK, 0, link=first))
+        owner = self.request.owner or (status.st_uid, status.st_gid)
+        device = status.st_rdev if kind in (Kind.CHAR, Kind.BLOCK) else 0
+        entry = Entry(
+            os.fsencode(target), kind, self._mode(kind, stat.S_IMODE(status.st_mode)), *owner, size,
+            self.request.epoch * NS, os.fsencode(item.link), os.major(device), os.minor(device),
+            self.tree.attributes(item) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
+        )  # fmt: skip
         return Piece(entry, item if size else None)
 
-    def _entry(
-        self,
-        target: str,
-        kind: Kind,
-        mode: int,
-        size: int = 0,
-        owner: tuple[int, int] | None = None,
-        link: str = "",
-    ) -> Entry:
-        uid, gid = owner or self.request.owner or (0, 0)
-        if self.request.chmod is not None and kind is not Kind.SYMLINK:
-            mode = self.request.chmod
-        return Entry(os.fsencode(target), kind, mode, uid, gid, size, self.request.epoch * NS, os.fsencode(link))
+    def _entry(self, target: str, kind: Kind, mode: int, size: int = 0, *, link: str = "") -> Entry:
+        uid, gid = self.request.owner or (0, 0)
+        return Entry(
+            os.fsencode(target), kind, self._mode(kind, mode), uid, gid, size, self.request.epoch * NS,
+            os.fsencode(link),
+        )  # fmt: skip
 
-    def _put(self, piece: Piece) -> None:
-        name = os.fsdecode(piece.entry.name)
+    def _mode(self, kind: Kind, mode: int) -> int:
+        chmod = self.request.chmod
+        if chmod is None or kind in (Kind.SYMLINK, Kind.HARDLINK):
+            return mode
+        return chmod.applied(mode, is_folder=kind is Kind.DIRECTORY)
+
+    def _put(self, name: str, piece: Piece) -> None:
         if not name:
             raise DockerfileError("the destination is the root itself")
+        folder, _, base = name.rpartition("/")
+        if base.startswith(HIDDEN):
+            raise DockerfileError(
+                f'"{show(piece.entry.name)}" cannot be copied: in a layer a name that begins with ".wh." is a deletion'
+            )
+        if base in self.below.names(folder):
+            there = self.below.itself(name)
+            if there.status is not None and there.is_folder != (piece.entry.kind is Kind.DIRECTORY):
+                what = "a folder" if there.is_folder else "no folder"
+                raise DockerfileError(f'"/{show(piece.entry.name)}" is there and {what}')
         self.pieces[name] = piece
 
-    def _found(self, path: str) -> lookup.Found:
-        if self.lower is None:
-            return lookup.Found(posixpath.normpath("/" + path).lstrip("/"), None)
-        return lookup.find(self.lower, path)
-
-    def _way(self, folder: str) -> None:
+    def _way(self, folder: str, ways: dict[str, Piece]) -> None:
         """Entries for the folders above a target: as they are below, or new."""
-        while folder and folder not in self.pieces:
-            entry = folder_entry(folder, self._found("/" + folder), self.request.owner or (0, 0), self.request.epoch)
-            self.pieces[folder] = Piece(entry)
+        while folder and folder not in self.pieces and folder not in ways:
+            entry = folder_entry(folder, self.below.find(folder), self.request.owner or (0, 0), self.request.epoch)
+            ways[folder] = Piece(entry)
             folder = posixpath.dirname(folder)
+
+
+class Below:
+    """What the layers below have, each folder looked at once. `root` is a descriptor, None for no layers."""
+
+    def __init__(self, root: int | None) -> None:
+        self.root = root
+        self._folders: dict[str, lookup.Found] = {}
+        self._names: dict[str, frozenset[str]] = {}
+
+    def find(self, path: str) -> lookup.Found:
+        """Where a path leads. What is in a folder that is not there is not looked for."""
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = self._looked(path)
+        return known
+
+    def _looked(self, path: str) -> lookup.Found:
+        if self.root is None:
+            return lookup.Found(path, None)
+        at = path.find("/")
+        while at > 0:
+            above = self._folders.get(path[:at])
+            if above is None:
+                above = self._folders[path[:at]] = lookup.find(self.root, path[:at])
+            if above.status is None:
+                return lookup.Found(path, None)
+            at = path.find("/", at + 1)
+        return lookup.find(self.root, path)
+
+    def itself(self, path: str) -> lookup.Found:
+        """What is at a path, a symlink at its end not followed."""
+        return lookup.Found(path, None) if self.root is None else lookup.find(self.root, path, follow=False)
+
+    def names(self, folder: str) -> frozenset[str]:
+        """What is in a folder; nothing when it is not there."""
+        known = self._names.get(folder)
+        if known is None:
+            known = frozenset()
+            if self.root is not None and self.find(folder).is_folder:
+                known = frozenset(lookup.listed(self.root, folder))
+            self._names[folder] = known
+        return known
+
+
+def _found(lower: int | None, path: str) -> lookup.Found:
+    if lower is None:
+        return lookup.Found(posixpath.normpath("/" + path).lstrip("/"), None)
+    return lookup.find(lower, path)
 
 
 def folder_entry(path: str, there: lookup.Found, owner: tuple[int, int], epoch: int) -> Entry:
@@ -167,19 +252,3 @@ def _pivoted(word: str) -> tuple[str, str]:
     """A source of --parents: the path to copy, and what of it is kept (all behind "/./")."""
     before, pivot, after = word.partition("/./")
     return (posixpath.join(before, after), after) if pivot else (word, word.removeprefix("./").lstrip("/"))
-
-
-def write(pieces: Iterable[Piece], tree: Tree | None, out: Writable) -> None:
-    """The layer's tar. Raises OSError, InvalidInput."""
-    tar = TarWriter(out)
-    for piece in pieces:
-        if piece.item is None:
-            tar.add(piece.entry, piece.data)
-            continue
-        assert tree is not None
-        fd = tree.open(piece.item)
-        try:
-            tar.add(piece.entry, fd)
-        finally:
-            os.close(fd)
-    tar.close()

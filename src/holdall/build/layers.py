@@ -47,8 +47,11 @@ class StepLayers:
         if self._used:
             self._cache.used(self._used)
 
-    def layer(self, step: Step, key: str, fill: Callable[[Writable], None], way: Way) -> LayerRef:
-        """The layer of a step: what has this key, or what `fill` writes. Raises what it raises, and Cancelled."""
+    def layer(self, step: Step, key: str, fill: Callable[[Writable], bool | None], way: Way) -> LayerRef:
+        """The layer of a step: what has this key, or what `fill` writes. Raises what it raises, and Cancelled.
+
+        When `fill` returns False the layer is not what the key stands for, and is not remembered.
+        """
         self._stop.check()
         with self._turns.within(key):
             found = self._found(step, key, cached=way.cached)
@@ -75,15 +78,16 @@ class StepLayers:
         self._report(event(step, "cached", size=found.size))
         return LayerRef(found.descriptor, found.diff_id)
 
-    def _make(self, step: Step, key: str, fill: Callable[[Writable], None]) -> LayerRef:
+    def _make(self, step: Step, key: str, fill: Callable[[Writable], bool | None]) -> LayerRef:
         from holdall.store.layer_maker import LayerMaker
 
         self._report(event(step, "started"))
         with LayerMaker(self._snapshots, self._hold) as maker:
-            fill(self._stop.writable(maker))
+            is_sure = fill(self._stop.writable(maker)) is not False
             self._stop.check()
             made = maker.commit()
-        self._cache.keep(key, made.descriptor, made.diff_id, step.line, maker.size)
+        if is_sure:
+            self._cache.keep(key, made.descriptor, made.diff_id, step.line, maker.size)
         self._report(event(step, "done", size=maker.size))
         layer = self._made[key] = LayerRef(made.descriptor, made.diff_id)
         return layer

@@ -89,12 +89,16 @@ def listed(root: int, path: str) -> list[str]:
 
 
 def read(root: int, path: str, limit: int) -> bytes:
-    """A small file; b"" when it is not there. Raises DockerfileError when it is larger."""
+    """A small file; b"" when it is not there. Raises DockerfileError when it is larger, or no regular file."""
     try:
-        fd = fsop.open_in_root(root, path, os.O_RDONLY)
+        fd = fsop.open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
         return b""
+    except OSError as err:
+        raise DockerfileError(f'cannot read "/{path}": {err.strerror}') from err
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise DockerfileError(f'"/{path}" is no regular file')
         data = b""
         while len(data) <= limit and (piece := os.read(fd, limit + 1 - len(data))):
             data += piece

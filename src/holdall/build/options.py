@@ -10,11 +10,12 @@ from holdall.record import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from holdall.build.annotating import Annotation
     from holdall.build.cache_options import CacheOption
     from holdall.build.outputs import Output
+    from holdall.build.secrets import Secret
 
     class PathText:
         """A path: given as str or PathLike, kept as str."""
@@ -29,16 +30,20 @@ else:
 
 @record
 class BuildOptions:
-    """One build. `context` is a folder, "" for none; `dockerfile` a path, "-" with the text in `text`.
+    """One build. `context` is a folder, the address of a git repository or an archive, "-" for what is in `stdin`, ""
+    for none; `contexts` are named ones (--build-context). `dockerfile` is a path, "-" with the text in `text`.
 
-    `secrets` maps an id to the file that holds it; `epoch` is in seconds, None for what the context says. `jobs` RUN
-    commands are under way at once, 0 for as many as there are processors. Steps of the stages in `no_cache_filter`
-    (names or numbers) are made anew.
+    `secrets` are by id; `ssh` maps an id to sockets of agents or files of keys, () for $SSH_AUTH_SOCK; `allow` are
+    entitlements as buildx has them (network.host, security.insecure, device[=NAME]). `epoch` is in seconds, None for
+    what the context says. `jobs` RUN commands are under way at once, 0 for as many as there are processors. Steps of
+    the stages in `no_cache_filter` (names or numbers) are made anew.
     """
 
     context: PathText
     dockerfile: PathText = NO_PATH
     text: bytes | None = None
+    stdin: BinaryIO | None = None
+    contexts: Mapping[str, str] = {}
     tags: tuple[str, ...] = ()
     target: str = ""
     build_args: Mapping[str, str] = {}
@@ -48,7 +53,9 @@ class BuildOptions:
     no_cache_filter: tuple[str, ...] = ()
     pull: bool = False
     network: str = "default"
-    secrets: Mapping[str, str] = {}
+    secrets: Mapping[str, Secret] = {}
+    ssh: Mapping[str, tuple[str, ...]] = {}
+    allow: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     cache_from: tuple[CacheOption, ...] = ()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 
+from holdall.build import replacing
 from holdall.build.export import Result, export
 from holdall.build.progress import STAGE, event
 from holdall.build.side_by_side import Once, side_by_side
-from holdall.build.state import DEFAULT_PATH, LayerRef, State
+from holdall.build.state import State
 from holdall.build.walking import Walker, count_steps, stage_name
 from holdall.dockerfile import arguments, dependencies, stages
-from holdall.dockerfile.scope import Scope, Settings
+from holdall.dockerfile.scope import Settings
 from holdall.errors import ImageNotFound
-from holdall.oci.container_config import ContainerConfig
 from holdall.oci.platform import Platform, host
 from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.build.build import Build
+    from holdall.build.contexts import Named
     from holdall.build.tree import Tree
     from holdall.dockerfile.instructions import Instruction
     from holdall.dockerfile.stages import Stage
@@ -55,7 +56,8 @@ class Solver:
     def needed(self) -> tuple[Stage, ...]:
         """The stages that the target needs, as far as the Dockerfile says; in its order."""
         names = {index: base.image for index, base in self._bases.items()}
-        return dependencies.reachable(self.build.dockerfile, self.target, names)
+        replaced = {stage.name for stage in self.build.dockerfile.stages if stage.name and self._named(stage.name)}
+        return dependencies.reachable(self.build.dockerfile, self.target, names, replaced)
 
     def state(self, stage: Stage) -> State:
         """What a stage has come to: walked here and now, unless another thread does or did."""
@@ -63,6 +65,9 @@ class Solver:
         return found
 
     def _walk(self, stage: Stage) -> State:
+        replaced = self._named(stage.name) if stage.name else None
+        if replaced is not None:
+            return replacing.state_of(self, replaced, stage)[0]
         state, triggers = self._start(stage)
         source = self.build.dockerfile.source
         instructions = [stages.trigger(text, stage.start.location, source) for text in triggers]
@@ -75,21 +80,17 @@ class Solver:
             return replace(self.state(before), cmd_set=False), ()
         platform = Platform.parse(base.platform) if base.platform else self.platform
         if base.image == SCRATCH:
-            env = (DEFAULT_PATH,)
-            return State(platform, Scope.of_image(env), config=ContainerConfig(env=env, working_dir="/")), ()
-        image = self._image(base.image, platform, stage)
-        config = image.config.config
-        layers = tuple([LayerRef(layer.descriptor, layer.diff_id, base=True) for layer in image.layers])
-        state = State(
-            image.config.platform,
-            Scope.of_image(config.env),
-            layers,
-            replace(config, on_build=()),
-            image.config.history,
-        )
-        return state, config.on_build
+            return replacing.empty_state(platform), ()
+        named = self._named(base.image)
+        if named is not None:
+            return replacing.state_of(self, named, stage, platform)
+        return replacing.state_of_image(self.image(base.image, platform, stage))
 
-    def _image(self, name: str, platform: Platform, stage: Stage) -> Image:
+    def _named(self, word: str) -> Named | None:
+        return self.build.contexts.find(word, str(self.platform))
+
+    def image(self, name: str, platform: Platform, stage: Stage) -> Image:
+        """An image that the stage names. Raises DockerfileError, RegistryError, Cancelled."""
         try:
             return self.build.image(name, platform)
         except ImageNotFound as err:
@@ -98,12 +99,24 @@ class Solver:
             raise dockerfile.source.error(err.message, stage.start.location, near or err.hint) from err
 
     def files_of(self, stage: Stage, word: str, instruction: Instruction) -> Tree:
-        """The files of a stage or an image that from= names. Raises DockerfileError, ImageNotFound."""
+        """The files of a stage, a named context or an image that from= names. Raises DockerfileError."""
+        named = self._from(stage, word)
+        if named is not None and not named.is_image:
+            return self.build.sources.named(named)
         return self.build.sources.layers(self.layers_of(stage, word, instruction))
 
     def layers_of(self, stage: Stage, word: str, instruction: Instruction) -> tuple[str, ...]:
-        """The diff-ids of a stage or an image that from= names, base first. Raises as `files_of`."""
+        """The diff-ids of a stage, a named context or an image that from= names, base first. Raises as `files_of`."""
+        named = self._from(stage, word)
+        if named is not None:
+            return replacing.state_of(self, named, stage)[0].diff_ids
         need = dependencies.source(self.build.dockerfile, stage, word, instruction.location)
         if need.stage is not None:
             return self.state(need.stage).diff_ids
-        return tuple([str(layer.diff_id) for layer in self._image(word, self.platform, stage).layers])
+        return tuple([str(layer.diff_id) for layer in self.image(word, self.platform, stage).layers])
+
+    def _from(self, stage: Stage, word: str) -> Named | None:
+        """The named context that from= means; None where it is a stage or an image."""
+        if self.build.dockerfile.find(word, stage.index) is not None:
+            return None
+        return self._named(word)

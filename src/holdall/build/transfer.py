@@ -1,34 +1,53 @@
-"""COPY, ADD and WORKDIR: from the instruction to a plan of entries, and the layer they make."""
+"""COPY, ADD and WORKDIR: from the instruction to the parts of its layer, their key, and the layer."""
 
 from __future__ import annotations
 
-from holdall.build import copying, keys, lookup, owners, settings
+import os
+import stat
+
+from holdall.build import archives, copying, giturl, keys, lookup, modes, owners, settings
+from holdall.build.parts import ArchivePart, FilesPart, GitPart, UrlPart
 from holdall.dockerfile.instructions import Add, Copy
-from holdall.errors import DockerfileError
+from holdall.errors import (
+    DockerfileError,
+    IntegrityError,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    RegistryError,
+    Unsupported,
+)
+from holdall.layer.writer import TarWriter
+from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from holdall.build.copying import Piece
+    from collections.abc import Sequence
+
+    from holdall.build.copying import Piece, Request
+    from holdall.build.parts import Part
     from holdall.build.progress import Step
     from holdall.build.state import LayerRef, State
-    from holdall.build.tree import Tree
+    from holdall.build.tree import Match, Tree
     from holdall.build.walking import Walker
     from holdall.dockerfile.instructions import FileTransfer
+    from holdall.layer.hashing import Writable
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+WEB = ("http://", "https://")
 
 
 def transfer(walker: Walker, state: State, instruction: FileTransfer, step: Step) -> LayerRef:
-    """The layer of a COPY or ADD. Raises DockerfileError."""
-    _check(instruction)
-    word = instruction.source if isinstance(instruction, Copy) else ""
-    if word:
-        tree: Tree | None = walker.solver.files_of(walker.stage, word, instruction)
-    else:
-        tree = walker.build.sources.context()
-    lower = below(walker, state)
-    pieces = copying.plan(_request(state, instruction, lower, walker.build.epoch), tree, lower)
-    return _copied(walker, state, step, pieces, tree)
+    """The layer of a COPY or ADD. Raises DockerfileError, NoSpace, Cancelled."""
+    try:
+        parts = _Parts(walker, state, instruction).made()
+        facts = [part.facts() for part in parts]
+        key = keys.key("link" if instruction.link else "copy", () if instruction.link else state.diff_ids, facts)
+        return walker.layer(step, key, lambda out: _write(parts, out))
+    except DockerfileError:
+        raise
+    except (InvalidInput, IntegrityError, LimitExceeded, NotFound, RegistryError, Unsupported) as err:
+        # of what the instruction names: it is shown with its line
+        raise DockerfileError(err.message, hint=err.hint) from err
 
 
 def folders(walker: Walker, state: State, path: str) -> tuple[Piece, ...]:
@@ -46,7 +65,15 @@ def folders(walker: Walker, state: State, path: str) -> tuple[Piece, ...]:
 
 def made(walker: Walker, state: State, pieces: tuple[Piece, ...], step: Step) -> LayerRef:
     """The layer of these folders."""
-    return _copied(walker, state, step, pieces, None)
+
+    def fill(out: Writable) -> None:
+        tar = TarWriter(out)
+        for piece in pieces:
+            tar.add(piece.entry)
+        tar.close()
+
+    facts = keys.contents(pieces, None, walker.build.sources.digests)
+    return walker.layer(step, keys.key("folders", state.diff_ids, facts), fill)
 
 
 def below(walker: Walker, state: State) -> int | None:
@@ -54,12 +81,119 @@ def below(walker: Walker, state: State) -> int | None:
     return walker.build.sources.view(state.diff_ids) if state.layers else None
 
 
-def _copied(walker: Walker, state: State, step: Step, pieces: tuple[Piece, ...], tree: Tree | None) -> LayerRef:
-    key = keys.key("copy", state.diff_ids, keys.contents(pieces, tree, walker.build.sources.digests))
-    return walker.layer(step, key, lambda out: copying.write(pieces, tree, out))
+def _write(parts: Sequence[Part], out: Writable) -> bool:
+    """The layer's tar; False when something changed since its key was made."""
+    tar = TarWriter(out)
+    steady = [part.write(tar) for part in parts]
+    tar.close()
+    return all(steady)
 
 
-def _request(state: State, instruction: FileTransfer, lower: int | None, epoch: int) -> copying.Request:
+class _Parts:
+    """Sorts the sources of one instruction into parts, in their order."""
+
+    def __init__(self, walker: Walker, state: State, instruction: FileTransfer) -> None:
+        self._walker = walker
+        self._sources = walker.build.sources
+        self._instruction = instruction
+        rootfs = below(walker, state) if instruction.chown or not instruction.link else None
+        self._lower = None if instruction.link else rootfs
+        self._request = _request(state, instruction, rootfs, walker.build.epoch)
+        self._parts: list[Part] = []
+        self._plain: list[Match] = []
+        self._tree: Tree | None = None
+
+    def made(self) -> list[Part]:
+        """The parts. Raises DockerfileError."""
+        instruction = self._instruction
+        found = [(word, self._remote(word)) for word in instruction.sources]
+        _check(instruction, [remote for _, remote in found])
+        local = [self._matches(word) for word, remote in found if remote is None]
+        several = sum(map(len, local)) + len(found) - len(local) + len(instruction.files) > 1
+        self._request = replace(self._request, several=several)
+        for word, remote in found:
+            if remote is None:
+                self._local(local.pop(0))
+            elif isinstance(remote, giturl.GitAddress):
+                self._git(remote)
+            else:
+                self._url(word)
+        self._flush(files=True)
+        return self._parts
+
+    def _remote(self, word: str) -> giturl.GitAddress | str | None:
+        """A repository's address, a URL, or None for files of a tree."""
+        address = giturl.parse(word)
+        remote = address or (word if word.startswith(WEB) else None)
+        if remote is not None and isinstance(self._instruction, Copy):
+            raise DockerfileError(f'COPY does not take "{word}": it is not in the build context', hint="use ADD")
+        return remote
+
+    def _matches(self, word: str) -> list[Match]:
+        tree = self._files()
+        return copying.matches(replace(self._request, sources=(word,)), tree)
+
+    def _files(self) -> Tree:
+        if self._tree is None:
+            instruction, solver = self._instruction, self._walker.solver
+            word = instruction.source if isinstance(instruction, Copy) else ""
+            tree = solver.files_of(self._walker.stage, word, instruction) if word else self._sources.context()
+            if tree is None:
+                raise DockerfileError(
+                    "there is no build context to copy from", hint="give a folder in place of -, or use --from"
+                )
+            self._tree = tree
+        return self._tree
+
+    def _local(self, matches: list[Match]) -> None:
+        instruction = self._instruction
+        for match in matches:
+            if isinstance(instruction, Add) and instruction.unpack is not False and self._is_archive(match):
+                self._flush()
+                self._parts.append(ArchivePart(self._sources, self._request, self._files(), self._lower, match))
+            else:
+                self._plain.append(match)
+
+    def _is_archive(self, match: Match) -> bool:
+        if not stat.S_ISREG(match.status.st_mode) or not match.status.st_size:
+            return False
+        tree = self._files()
+        fd = tree.open(next(iter(tree.below(match, None))))
+        try:
+            return archives.is_archive(fd)
+        finally:
+            os.close(fd)
+
+    def _flush(self, *, files: bool = False) -> None:
+        """Make the plain sources so far a part, at the end with the heredocs."""
+        given = self._request.files if files else ()
+        if self._plain or given:
+            request = replace(self._request, files=given)
+            self._parts.append(FilesPart(self._sources, request, self._tree, self._lower, self._plain))
+            self._plain = []
+
+    def _url(self, word: str) -> None:
+        assert isinstance(self._instruction, Add)
+        self._flush()
+        remote = self._sources.downloads.look(word, self._instruction.checksum)
+        unpack = bool(self._instruction.unpack)
+        self._parts.append(UrlPart(self._sources, self._request, self._lower, remote, unpack=unpack))
+
+    def _git(self, address: giturl.GitAddress) -> None:
+        instruction = self._instruction
+        assert isinstance(instruction, Add)
+        self._flush()
+        keep, own = instruction.keep_git_dir, address.keep_git_dir
+        if keep is not None and own is not None and keep != own:
+            raise DockerfileError("--keep-git-dir and the address contradict each other")
+        if instruction.checksum:
+            if address.checksum and address.checksum != instruction.checksum:
+                raise DockerfileError("--checksum and the address name two commits")
+            address = replace(address, checksum=giturl.checksum(instruction.checksum))
+        self._parts.append(GitPart(self._sources, self._request, self._lower, address, keep_git_dir=bool(keep or own)))
+
+
+def _request(state: State, instruction: FileTransfer, rootfs: int | None, epoch: int) -> Request:
     destination = instruction.destination
     absolute = settings.workdir(state, destination)
     if destination.endswith(("/", "/.")) or destination in (".", ""):
@@ -68,35 +202,17 @@ def _request(state: State, instruction: FileTransfer, lower: int | None, epoch: 
         sources=instruction.sources,
         destination=absolute,
         files=tuple((file.name, file.data.encode("utf-8", "surrogateescape")) for file in instruction.files),
-        owner=owners.owner(lower, instruction.chown) if instruction.chown else None,
-        chmod=_mode(instruction.chmod),
+        owner=owners.owner(rootfs, instruction.chown) if instruction.chown else None,
+        chmod=modes.parse(instruction.chmod),
         parents=isinstance(instruction, Copy) and instruction.parents,
         excludes=instruction.excludes,
         epoch=epoch,
     )
 
 
-def _check(instruction: FileTransfer) -> None:
-    if instruction.link:
-        raise DockerfileError(f"{instruction.name} --link is not supported")
-    if not isinstance(instruction, Add):
-        return
-    for word in instruction.sources:
-        if "://" in word or word.startswith("git@"):
-            raise DockerfileError(f'ADD of "{word}" is not supported: only files of the build context are')
-        if word.endswith(ARCHIVES) and instruction.unpack is not False:
-            raise DockerfileError(f'ADD does not unpack "{word}"', hint="use COPY, or unpack it in a RUN")
-    if instruction.unpack or instruction.checksum or instruction.keep_git_dir:
-        raise DockerfileError("ADD --unpack, --checksum and --keep-git-dir are not supported")
-
-
-def _mode(text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o7777:
-        raise DockerfileError(f'--chmod="{text}" is not supported', hint="give the mode in octal, as 755")
-    return mode
+def _check(instruction: FileTransfer, remotes: Sequence[object]) -> None:
+    if isinstance(instruction, Add) and instruction.checksum:
+        if len(remotes) != 1 or instruction.files:
+            raise DockerfileError("--checksum is for one source only")
+        if remotes[0] is None:
+            raise DockerfileError("--checksum is for URLs and git repositories", hint="leave it out for local files")

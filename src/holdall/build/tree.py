@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
 
 from holdall.build.lookup import find, listed
 from holdall.dockerfile.ignore import IgnoreRules
+from holdall.dockerfile.location import visible
 from holdall.dockerfile.pattern import Pattern
 from holdall.errors import DockerfileError, LimitExceeded
+from holdall.layer import xattrs
 from holdall.linux import fsop
 from holdall.record import record
 
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     from holdall.dockerfile.ignore import State
 
 MAX_ITEMS = 4_000_000
+PATH_MAX = 4095
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @record
@@ -48,17 +53,25 @@ class Match:
 
 
 class Tree:
-    """`root` is a descriptor, the caller's. `own`: files belong to whoever copies them, not to their owners here."""
+    """`root` is a descriptor, the caller's. `own`: files belong to whoever copies them, not to their owners here.
 
-    def __init__(self, root: int, rules: IgnoreRules | None = None, *, own: bool = False) -> None:
+    `path` is where it is on this machine, "" for what is only a descriptor; `key` says what its files are when they
+    cannot change, else it is "".
+    """
+
+    def __init__(
+        self, root: int, rules: IgnoreRules | None = None, *, own: bool = False, path: str = "", key: str = ""
+    ) -> None:
         self.root = root
         self.rules = rules
         self.own = own
+        self.path = path
+        self.key = key
 
-    def matches(self, word: str) -> list[Match]:
+    def matches(self, word: str, *, deep: bool = False) -> list[Match]:
         """What a source word names, in order. A word without wildcard that names nothing is an error.
 
-        Raises DockerfileError.
+        With `deep`, `**` stands for any number of folders. Raises DockerfileError.
         """
         word = posixpath.normpath("/" + word).lstrip("/")
         if not any(mark in word for mark in "*?["):
@@ -71,7 +84,7 @@ class Tree:
                 )
             return [Match(word, found.path, found.status)]
         matches = []
-        for path in self._expand(word.split("/")):
+        for path in self._deep(word) if deep and "**" in word else self._expand(word.split("/")):
             found = find(self.root, path)
             if found.status is not None and not self._ignored(found.path):
                 matches.append(Match(path, found.path, found.status))
@@ -91,6 +104,28 @@ class Tree:
                 if pattern.matches(name)
             ]
         return paths
+
+    def _deep(self, word: str) -> list[str]:
+        """Paths that match a pattern with `**`; nothing below one that does, since it comes with all it holds."""
+        pattern = Pattern(word)
+        start = pattern.literal.rpartition("/")[0]
+        found = find(self.root, start)
+        if found.status is None or not found.is_folder:
+            return []
+        paths, stack, count = [], [(found.path, start)], 0
+        while stack:
+            path, name = stack.pop()
+            folders = []
+            for item in self._children(path, name):
+                count += 1
+                if count > MAX_ITEMS:
+                    raise LimitExceeded(f"more than {MAX_ITEMS} files are looked at for one source")
+                if pattern.matches(item.name):
+                    paths.append(item.name)
+                elif stat.S_ISDIR(item.status.st_mode):
+                    folders.append((item.path, item.name))
+            stack += reversed(folders)
+        return sorted(paths)
 
     def _ignored(self, path: str) -> bool:
         return self.rules is not None and self.rules.ignores(path)
@@ -128,22 +163,49 @@ class Tree:
         return state
 
     def _children(self, path: str, name: str) -> list[Item]:
-        fd = fsop.open_in_root(self.root, path, _FOLDER)
+        try:
+            fd = fsop.open_in_root(self.root, path, _FOLDER)
+        except OSError as err:
+            raise _unreadable(path, err) from err
+        before, below = (path + "/" if path else ""), (name + "/" if name else "")
         try:
             found = []
             for child in sorted(os.listdir(fd)):
-                status = os.stat(child, dir_fd=fd, follow_symlinks=False)
-                if stat.S_ISSOCK(status.st_mode):
+                try:
+                    status = os.stat(child, dir_fd=fd, follow_symlinks=False)
+                    kind = stat.S_IFMT(status.st_mode)
+                    link = os.readlink(child, dir_fd=fd) if kind == stat.S_IFLNK else ""
+                except FileNotFoundError:
+                    # it went while we looked
                     continue
-                link = os.readlink(child, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
-                found.append(Item(posixpath.join(path, child), posixpath.join(name, child), status, link))
+                if kind != stat.S_IFSOCK:
+                    found.append(Item(before + child, below + child, status, link))
             return found
         finally:
             os.close(fd)
 
+    def attributes(self, item: Item) -> dict[bytes, bytes]:
+        """The extended attributes of a file or folder that go into layers."""
+        return xattrs.collect(fsop.fd_path(self.root, item.path or "."))
+
     def open(self, item: Item) -> int:
-        """A descriptor of a file."""
-        return fsop.open_in_root(self.root, item.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        """A descriptor of a regular file. Raises DockerfileError when it is none any more, or cannot be read."""
+        try:
+            fd = fsop.open_in_root(self.root, item.path, _FILE, resolve=fsop.RESOLVE_NO_SYMLINKS)
+        except OSError as err:
+            raise _unreadable(item.path, err) from err
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise DockerfileError(f'"{visible(item.path)}" became something else while it was read')
+        return fd
+
+
+def _unreadable(path: str, err: OSError) -> DockerfileError:
+    if err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return DockerfileError(f'"{visible(path)}" went away while it was read', hint="build again")
+    if err.errno == errno.ENAMETOOLONG:
+        return DockerfileError(f'"{visible(path[:80])}…" is too deep: its path is longer than {PATH_MAX} bytes')
+    return DockerfileError(f'cannot read "{visible(path)}": {err.strerror}')
 
 
 def _walked(rules: IgnoreRules | None, path: str, state: State | None) -> bool:

@@ -35,6 +35,7 @@ class Walker:
         self._instructions = instructions
         self._total = count_steps(instructions)
         self._number = 0
+        self._latest: Step | None = None
         self._cached = not self.build.options.no_cache and stage.index not in solver.anew
 
     def walk(self, state: State) -> State:
@@ -60,10 +61,11 @@ class Walker:
                 excerpt=source.excerpt(instruction.location), output=err.output,
             ) from err  # fmt: skip
 
-    def layer(self, step: Step, key: str, fill: Callable[[Writable], None], *, job: bool = False) -> LayerRef:
+    def layer(self, step: Step, key: str, fill: Callable[[Writable], bool | None], *, job: bool = False) -> LayerRef:
         """The layer of a step: from the cache, or what `fill` writes; a `job` is one of the commands run at once."""
         try:
-            return self.build.layers.layer(step, key, fill, Way(self._cached, job))
+            self.build.recorder.keyed(step, key)
+            return self.build.layers.layer(step, key, self.build.searched(fill), Way(self._cached, job))
         except BaseException as err:
             if isinstance(err, StepFailed):
                 err.output = self.build.tails.of(step)
@@ -74,7 +76,9 @@ class Walker:
         if isinstance(instruction, Run):
             return self._layered(state, instruction, running.run(self, state, instruction, self._step(instruction)))
         if isinstance(instruction, FileTransfer):
-            layer = transfer.transfer(self, state, instruction, self._step(instruction))
+            step = self._step(instruction)
+            self.build.recorder.copied(step, instruction, state.diff_ids)
+            layer = transfer.transfer(self, state, instruction, step)
             return self._layered(state, instruction, layer)
         if isinstance(instruction, Workdir):
             return self._workdir(state, instruction)
@@ -95,14 +99,19 @@ class Walker:
     def _step(self, instruction: Instruction) -> Step:
         self._number += 1
         platform = str(self.solver.platform)
-        return self.build.step(stage_name(self.stage), self._number, self._total, instruction.line, platform)
+        step = self.build.step(stage_name(self.stage), self._number, self._total, instruction.line, platform)
+        self._latest = step
+        return step
 
     def _noted(self, state: State, instruction: Instruction) -> State:
         history = History(self.build.created, instruction.line, state.author, CREATED_BY, empty_layer=True)
         return replace(state, history=(*state.history, history))
 
     def _layered(self, state: State, instruction: Instruction, layer: LayerRef) -> State:
-        return state.with_layer(layer, History(self.build.created, instruction.line, state.author, CREATED_BY))
+        state = state.with_layer(layer, History(self.build.created, instruction.line, state.author, CREATED_BY))
+        if self._latest is not None:
+            self.build.recorder.made(self._latest, state)
+        return state
 
 
 def count_steps(instructions: Iterable[Instruction]) -> int:

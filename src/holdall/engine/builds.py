@@ -115,9 +115,7 @@ class Builds:
         ):
             yield build
 
-    def difference(
-        self, image: Image, options: BuildOptions, report: BuildReporter | None = None
-    ) -> Difference | None:
+    def difference(self, image: Image, options: BuildOptions, report: BuildReporter | None = None) -> Difference | None:
         """Build once more, without the cache, and say where the result differs first from `image`; None: nowhere.
 
         The second image is not named and does not stay. Raises as `build`.
@@ -152,8 +150,9 @@ class Builds:
         return BuildCache(store.database, store.snapshots)
 
 
-def epoch_of(options: BuildOptions) -> int:
-    """The time of everything a build makes: SOURCE_DATE_EPOCH, else the commit's that the context is at, else 1980."""
+def epoch_of(options: BuildOptions) -> int | None:
+    """The time of everything a build makes: SOURCE_DATE_EPOCH, else the commit's that the context's folder is at;
+    None for what the build finds."""
     from holdall.engine.gitinfo import commit_time
 
     text = options.build_args.get("SOURCE_DATE_EPOCH") or os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -161,4 +160,4 @@ def epoch_of(options: BuildOptions) -> int:
         if not text.isdigit() or len(text) > 12:
             raise DockerfileError(f'SOURCE_DATE_EPOCH "{text}" is no number of seconds')
         return int(text)
-    return (commit_time(options.context) if options.context else None) or 315_532_800
+    return commit_time(options.context) if os.path.isdir(options.context) else None
