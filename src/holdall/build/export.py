@@ -36,5 +36,6 @@ def export(build: Build, platform: Platform, state: State) -> Result:
         created=build.created,
         author=state.author,
     )
+    build.refuse_secrets(config.raw, "the image's configuration or history")
     image = new_image(config, [Layer(layer.descriptor, layer.diff_id, build.hold) for layer in state.layers])
     return Result(platform, image, frozenset([layer.diff_id for layer in state.layers if layer.base]))

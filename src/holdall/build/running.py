@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 
-from holdall.build import keys, lookup, settings
-from holdall.build.copying import Request, plan
+from holdall.build import binds, keys, settings
 from holdall.build.progress import event
-from holdall.dockerfile import heredoc
+from holdall.dockerfile import arguments, heredoc
 from holdall.errors import DockerfileError
-from holdall.record import record
+from holdall.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdall.build.build import Build
+    from holdall.build.binds import Bound
+    from holdall.build.options import BuildOptions
     from holdall.build.progress import Step
+    from holdall.build.secrets import Vault
     from holdall.build.state import LayerRef, State
     from holdall.build.walking import Walker
+    from holdall.dockerfile.device import Device
     from holdall.dockerfile.instructions import Run
     from holdall.dockerfile.mount import Mount
+    from holdall.layer.hashing import Writable
 
 SCRIPT = "/dev/pipes/script"
+SSH_AUTH_SOCK = "SSH_AUTH_SOCK"
 
 
 @record
 class RunStep:
-    """One RUN, ready to be executed. `script` is a heredoc's program, found at /dev/pipes/script by the command."""
+    """One RUN, ready to be executed.
+
+    `script` is a heredoc's program, found at /dev/pipes/script by the command. `shell` is the stage's. `proxies` are
+    variables that nothing depends on. Targets of `mounts` are absolute (but for secrets that are only variables).
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -37,51 +45,99 @@ class RunStep:
     mounts: tuple[Mount, ...]
     what: str
     script: str = ""
+    security: str = "sandbox"
+    devices: tuple[Device, ...] = ()
+    shell: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
 
 
 @record
 class RunWork:
-    """A RUN with what it stands on. `files` maps the number of a bind mount to the folder on the host it shows; files
-    that the command writes get the time `epoch` (seconds) when theirs is later."""
+    """A RUN with what it stands on. `binds` maps the number of a mount to what it shows or begins with; files that the
+    command writes get the time `epoch` (seconds) when theirs is later."""
 
     step: RunStep
     diff_ids: tuple[str, ...]
-    files: Mapping[int, str]
+    binds: Mapping[int, Bound]
     epoch: int
+    vault: Vault
 
 
 def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
-    """The layer of a RUN. Raises DockerfileError, StepFailed, StartError."""
-    _check(instruction)
+    """The layer of a RUN. Raises DockerfileError, StepFailed, StartError, Cancelled."""
     build = walker.build
+    ready = _ready(state, instruction, build.options)
+    _check(ready, build.options)
+    bound = {number: binds.bound(walker, mount, instruction) for number, mount in enumerate(ready.mounts)
+             if mount.type in ("bind", "cache")}  # fmt: skip
+    known = _facts(walker, ready, build.options, bound)
+    work = RunWork(
+        ready, state.diff_ids, {number: one for number, one in bound.items() if one}, build.epoch, build.vault
+    )
+
+    def fill(out: Writable) -> None:
+        blotter = build.blotter()
+
+        def tell(data: bytes) -> None:
+            if data:
+                build.report(event(step, "output", data))
+
+        try:
+            build.runner.run(work, out, lambda data: tell(blotter.feed(data)))
+        finally:
+            tell(blotter.end())
+
+    build.recorder.ran(step, ready, known, state.diff_ids)
+    return walker.layer(step, keys.key("run", state.diff_ids, known), fill, job=True)
+
+
+def _ready(state: State, instruction: Run, options: BuildOptions) -> RunStep:
     args, script = _argv(state, instruction)
-    ready = RunStep(
+    env = dict(state.scope.env)
+    mounts: list[Mount] = []
+    for mount in instruction.mounts or ():
+        number = sum(one.type == "ssh" for one in mounts)
+        mounts.append(_placed(state, mount, number))
+        if mount.type == "ssh" and not number:
+            env[SSH_AUTH_SOCK] = mounts[-1].target
+    network = instruction.network if instruction.network != "default" else options.network
+    proxies = arguments.proxy_environment(options.build_args)
+    return RunStep(
         args=args,
-        env=tuple(f"{name}={value}" for name, value in state.scope.env.items()),
+        env=tuple([f"{name}={value}" for name, value in env.items()]),
         working_dir=state.config.working_dir or "/",
         user=state.config.user,
-        network="none" if instruction.network == "none" else "host" if instruction.network == "host" else "",
-        mounts=instruction.mounts or (),
+        network="default" if network == "bridge" else network,
+        mounts=tuple(mounts),
         what=instruction.line,
         script=script,
+        security=instruction.security,
+        devices=instruction.devices,
+        shell=state.shell,
+        proxies=tuple([f"{name}={value}" for name, value in proxies.items() if name not in env]),
     )
-    facts = [
-        ready.args, ready.script, sorted(ready.env), ready.working_dir, ready.user, ready.network,
-        [_facts_of(build, mount) for mount in ready.mounts],
-    ]  # fmt: skip
 
-    def tell(data: bytes) -> None:
-        build.report(event(step, "output", data))
 
-    def files() -> dict[int, str]:
-        return {number: _bound_folder(build, one) for number, one in enumerate(ready.mounts) if one.type == "bind"}
+def _placed(state: State, mount: Mount, number: int) -> Mount:
+    """With the id and the target that it has when none is given; `number` counts the ssh mounts."""
+    if mount.type == "secret":
+        name = mount.source or mount.id or mount.target.rpartition("/")[2]
+        if mount.env is not None and not mount.target:
+            return replace(mount, id=name, env=mount.env or name)
+        return replace(
+            mount, id=name, target=binds.target_of(state, mount) if mount.target else f"/run/secrets/{_base(name)}",
+            env=None if mount.env is None else mount.env or name,
+        )  # fmt: skip
+    if mount.type == "ssh":
+        target = binds.target_of(state, mount) if mount.target else f"/run/buildkit/ssh_agent.{number}"
+        return replace(mount, id=mount.id or "default", target=target)
+    if mount.type == "cache":
+        mount = replace(mount, id=mount.id or posixpath.normpath(mount.target), sharing=mount.sharing or "shared")
+    return replace(mount, target=binds.target_of(state, mount))
 
-    return walker.layer(
-        step,
-        keys.key("run", state.diff_ids, facts),
-        lambda out: build.runner.run(RunWork(ready, state.diff_ids, files(), build.epoch), out, tell),
-        job=True,
-    )
+
+def _base(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
 
 
 def _argv(state: State, instruction: Run) -> tuple[tuple[str, ...], str]:
@@ -100,39 +156,42 @@ def _argv(state: State, instruction: Run) -> tuple[tuple[str, ...], str]:
     return (*state.shell, f"{line.arguments[0]}\n{bodies}"), ""
 
 
-def _check(instruction: Run) -> None:
-    if instruction.security != "sandbox":
-        raise DockerfileError(f"RUN --security={instruction.security} is not supported")
-    if instruction.devices:
-        raise DockerfileError("RUN --device is not supported")
-    for mount in instruction.mounts or ():
-        if mount.type == "ssh":
-            raise DockerfileError("RUN --mount=type=ssh is not supported")
-        if mount.source_stage:
-            raise DockerfileError(
-                f"RUN --mount=type={mount.type},from={mount.source_stage} is not supported", hint="use COPY --from"
-            )
-        if mount.sharing == "private":
-            raise DockerfileError(
-                "RUN --mount=type=cache,sharing=private is not supported", hint="give it an id of its own"
-            )
+def _check(ready: RunStep, options: BuildOptions) -> None:
+    """Refuse what the caller has not allowed. Raises DockerfileError."""
+    needed = ["security.insecure"] if ready.security == "insecure" else []
+    if ready.network == "host" and options.network != "host":
+        needed.append("network.host")
+    for name in needed:
+        if name not in options.allow:
+            raise DockerfileError(f"{name} is not allowed", hint=f"give the build --allow {name}")
 
 
-def _facts_of(build: Build, mount: Mount) -> object:
-    """What of a mount the layer depends on: contents of bind mounts, only the place of the others."""
-    if mount.type != "bind":
-        return [mount.type, mount.target, mount.id, mount.readonly]
-    tree = build.sources.context()
-    shown = plan(Request((mount.source or ".",), "/bound/"), tree, None)
-    return [mount.type, mount.target, mount.readonly, keys.contents(shown, tree, build.sources.digests)]
+def _facts(walker: Walker, ready: RunStep, options: BuildOptions, bound: Mapping[int, Bound | None]) -> object:
+    """What the layer depends on, but for the layers below. Whatever is at its default is left out."""
+    more: dict[str, object] = {}
+    if ready.security != "sandbox":
+        more["security"] = ready.security
+    if ready.devices:
+        more["devices"] = [[one.name, one.required] for one in ready.devices]
+    if options.limits.facts is not None:
+        more["limits"] = options.limits.facts
+    mounts = [_mount_facts(walker, mount, bound.get(number)) for number, mount in enumerate(ready.mounts)]
+    return [
+        ready.args, ready.script, sorted(ready.env), ready.working_dir, ready.user, ready.network, mounts, more,
+    ]  # fmt: skip
 
 
-def _bound_folder(build: Build, mount: Mount) -> str:
-    """The folder or file of the build context that a bind mount shows; the ignore file has no say in it."""
-    tree = build.sources.context()
-    if tree is None:
-        raise DockerfileError("a bind mount needs a build context")
-    found = lookup.find(tree.root, mount.source)
-    if found.status is None:
-        raise DockerfileError(f'"{mount.source}" is not there', hint="paths are relative to the build context")
-    return os.path.join(os.path.realpath(build.options.context), found.path)
+def _mount_facts(walker: Walker, mount: Mount, bound: Bound | None) -> object:
+    """Contents of bind mounts and of what a cache begins with; of others the place and the looks only."""
+    found = [
+        mount.type,
+        mount.target,
+        mount.id,
+        mount.readonly,
+        mount.size,
+        mount.env,
+        mount.mode,
+        mount.uid,
+        mount.gid,
+    ]
+    return [*found, binds.facts(walker, bound)] if bound is not None else found

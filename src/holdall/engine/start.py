@@ -18,6 +18,7 @@ from holdall.engine.signals import parse_signal
 from holdall.errors import NotPermitted
 from holdall.oci import runtime_spec_json
 from holdall.oci.runtime_spec import Mount, Rlimit
+from holdall.record import replace
 from holdall.runtime.bundle import DEFAULT_SHM_SIZE, Wishes, build
 from holdall.runtime.launch import Overlay
 from holdall.supervisor import launch as launches
@@ -25,6 +26,9 @@ from holdall.supervisor.durable import write_atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from holdall.engine.config import MountPoint, StoredConfig
     from holdall.engine.engine import Engine
     from holdall.engine.options import CreateOptions
@@ -33,8 +37,10 @@ if TYPE_CHECKING:
     from holdall.store.containers import ContainerRow
 
 
-def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
-    """Write all files of the next start. Raises StoreCorrupt, PathNotFound, InvalidOption, Conflict, NotPermitted."""
+def prepare(engine: Engine, row: ContainerRow, config: StoredConfig, more: Mapping[str, Any] | None = None) -> None:
+    """Write all files of the next start; `more` are fields of the Launch that no configuration has.
+
+    Raises StoreCorrupt, PathNotFound, InvalidOption, Conflict, NotPermitted."""
     if os.geteuid():
         raise NotPermitted("cannot start a container as an ordinary user", hint="run it as root: sudo holdall …")
     plan, attachment = attach(engine, row, config)
@@ -45,6 +51,8 @@ def prepare(engine: Engine, row: ContainerRow, config: StoredConfig) -> None:
     seccomp = seccomp_filter(engine, config.options, security, spec)
     write_atomic(folder + "/config.json", runtime_spec_json.serialise(spec), durable=False, shared=True)
     launch = make_launch(engine, row, config, plan, attachment, seccomp, dict(spec.resources or {}))
+    if more:
+        launch = replace(launch, **more)
     write_launch(engine, launch)
     if engine.explain is not None:
         for line in describe(spec, launch):
@@ -167,7 +175,7 @@ def spec_mount(mount: MountPoint) -> Mount:
             options.append(f"mode={mount.mode:o}")
         return Mount(mount.target, "tmpfs", "tmpfs", tuple(options))
     bind = "rbind" if mount.recursive else "bind"
-    return Mount(mount.target, "bind", mount.source, (bind, mount.propagation or "rprivate", *mode))
+    return Mount(mount.target, "bind", mount.source, (bind, mount.propagation or "rprivate", *mode, *mount.options))
 
 
 def seccomp_filter(engine: Engine, options: CreateOptions, security: SecurityOptions, spec: RuntimeSpec) -> str | None:

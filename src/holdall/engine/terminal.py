@@ -30,15 +30,21 @@ class RawTerminal:
 
     def __enter__(self) -> RawTerminal:  # noqa: PYI034 (Self would import typing)
         self._saved = tty.set_raw(self.local)
-        self._resize()
-        self._old = signal.signal(signal.SIGWINCH, lambda _number, _frame: self._resize())
+        self.resize()
+        try:
+            self._old = signal.signal(signal.SIGWINCH, lambda _number, _frame: self.resize())
+        except ValueError:
+            # not the main thread, which alone may do this: whoever has that calls `resize`
+            pass
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGWINCH, self._old)
+        if self._old is not None:
+            signal.signal(signal.SIGWINCH, self._old)
         tty.set_attributes(self.local, self._saved)
 
-    def _resize(self) -> None:
+    def resize(self) -> None:
+        """Pass the present size on."""
         size = window_size(self.local)
         if size is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from holdall.cli import build_calls, build_limits, build_outputs
+from holdall.cli import build_calls, build_grants, build_limits, build_outputs
 from holdall.engine.syntax import parse_labels
 from holdall.errors import InvalidOption
 
@@ -35,7 +35,7 @@ def arguments(parser: Parser) -> None:
     parser.values("--label", help="set a label", metavar="KEY[=VALUE]")
     parser.values("--platform", help="platforms of base images and result: OS/ARCH[,…]", metavar="PLATFORM")
     parser.value("--network", help="network of RUN: default, none or host", default="default", metavar="MODE")
-    parser.values("--secret", help="a file for RUN --mount=type=secret", metavar="id=NAME[,src=FILE]")
+    build_grants.add(parser)
     parser.flag("--no-cache", help="make every step anew")
     parser.values("--no-cache-filter", help="make every step of these stages anew", metavar="STAGE[,STAGE…]")
     parser.flag("--pull", help="ask the registry for newer base images")
@@ -111,9 +111,9 @@ def _asked(options: Namespace) -> BuildOptions:
         no_cache_filter=tuple([one.strip() for text in options.no_cache_filter for one in text.split(",")]),
         pull=options.pull,
         network=_network(options.network),
-        secrets=dict(_secret(one) for one in options.secret),
         jobs=_jobs(options.jobs),
         limits=build_limits.read(options),
+        **build_grants.read(options),
         **build_outputs.read(options),
     )
 
@@ -145,15 +145,3 @@ def _network(text: str) -> str:
     if text not in ("default", "bridge", "none", "host"):
         raise InvalidOption(f'invalid value "{text}" for --network', hint="use default, none or host")
     return text
-
-
-def _secret(text: str) -> tuple[str, str]:
-    """id=NAME[,src=FILE]; without src the file of that name."""
-    fields = dict(one.partition("=")[::2] for one in text.split(","))
-    unknown = fields.keys() - {"id", "src", "source", "type"}
-    source = fields.get("src") or fields.get("source") or fields.get("id", "")
-    if not fields.get("id") or unknown or fields.get("type", "file") != "file":
-        raise InvalidOption(f'invalid value "{text}" for --secret', hint="write id=NAME,src=FILE")
-    if not os.path.isfile(source):
-        raise InvalidOption(f'the secret file "{source}" is not there', hint="name it with src=FILE")
-    return fields["id"], source
