@@ -75,8 +75,9 @@ def tool(*words: str, env: dict[str, str] | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[str]:
-    """A short name: buildah refuses a runroot of more than 50 letters."""
-    path = tempfile.mkdtemp(prefix="hd-real-")
+    """A short name: buildah refuses a runroot of more than 50 letters. Not below /tmp: a tmpfs on /tmp in a step loses
+    buildah the layers it keeps there."""
+    path = tempfile.mkdtemp(prefix="hd-real-", dir="/var/tmp")
     yield path
     with open("/proc/self/mounts") as mounts:
         points = [line.split()[1] for line in mounts]
