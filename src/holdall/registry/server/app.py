@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.exchange import Bounds
     from holdall.registry.server.journal import Journal
     from holdall.registry.server.meters import Meters
+    from holdall.registry.server.mirror.mirroring import Mirroring
     from holdall.registry.server.route import Route
     from holdall.registry.server.shelf import Shelf
     from holdall.registry.server.spool import Spool
@@ -52,7 +53,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class App:
-    """Answers requests. `draining` makes every answer the last one of its connection."""
+    """Answers requests. `draining` makes every answer the last one of its connection; `mirroring` asks upstreams."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class App:
         self.log = log
         self.audit = audit
         self.draining = False
+        self.mirroring: Mirroring | None = None
         self.busy: set[object] = set()
         self._hashes = Hashes() if shelf.blobs.near else NotedHashes()
         self._bounds = bounds
@@ -114,6 +116,9 @@ class App:
         if found is None:
             return await self._aside(request, seen)
         seen.kind = found.kind
+        target = None
+        if self.mirroring is not None and found.repository:
+            found, target = self.mirroring.find(request, found)
         method = "GET" if request.method == "HEAD" else request.method
         if request.method not in route.METHODS[found.kind]:
             allowed = ", ".join(route.METHODS[found.kind])
@@ -132,7 +137,11 @@ class App:
             request, found, who, self.shelf, self._hashes, self._bounds, lambda octets: self.door.spend(guest, octets)
         )
         seen.exchange = exchange
-        response = await HANDLERS[found.kind, method](exchange)
+        handler = HANDLERS[found.kind, method]
+        if self.mirroring is not None and target is not None:
+            response = await self.mirroring.answer(exchange, target, action, handler)
+        else:
+            response = await handler(exchange)
         if exchange.happened and self._herald is not None:
             self._herald.tell(exchange, guest, exchange.happened)
         return response

@@ -106,6 +106,7 @@ class Check:
                 self._catalog.blob_size(repository, text) is None
                 and self._catalog.manifest(repository, text, content=False) is None
                 and self._catalog.manifest(repository, digest, content=False) is not None
+                and not self._catalog.is_mirrored(repository, digest)
             ):
                 yield Problem("manifest", name, f"{text} is not in the repository")
 

@@ -14,6 +14,7 @@ from holdall.registry.server.refusal import Refusal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.registry.server.exchange import Exchange
+    from holdall.registry.server.storage import Found
 
 MAX_TAGS = 64
 
@@ -34,6 +35,11 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     )  # fmt: skip
     if found is None:
         raise unknown(reference)
+    return answer(exchange, found)
+
+
+def answer(exchange: Exchange, found: Found) -> web.StreamResponse:
+    """The answer to a GET or HEAD of a manifest that was found."""
     headers = {
         "Content-Type": found.media_type,
         "Docker-Content-Digest": found.digest,

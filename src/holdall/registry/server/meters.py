@@ -13,6 +13,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SINGLE = (
     "in_flight", "bytes_received", "bytes_sent", "login_failures", "denials", "slow_clients", "rate_limited",
     "events_noted", "events_sent", "events_lost", "events_failures",
+    "mirror_hits", "mirror_fetches", "mirror_bytes", "mirror_stale",
     "gc_rounds", "gc_links", "gc_manifests", "gc_blobs", "gc_bytes", "gc_uploads", "gc_errors", "gc_finished_at",
 )  # fmt: skip
 GAUGES = ("in_flight", "gc_finished_at")

@@ -33,6 +33,10 @@ async def pour(
         if rolling.offset + len(part) == writing.offset:
             rolling.update(part)
 
+    def tell(done: asyncio.Future[None] | None = None) -> None:
+        if moved is not None and (done is None or not (done.cancelled() or done.exception())):
+            moved(writing.offset)
+
     if rolling.offset < writing.offset:
         await shelf.work(rolling.catch_up, writing)
     pending: asyncio.Future[None] | None = None
@@ -41,16 +45,12 @@ async def pour(
             if pending is not None:
                 waiting, pending = pending, None
                 await waiting
-                if moved is not None:
-                    moved(writing.offset)
             if len(part) <= INLINE and shelf.blobs.near:
                 step(part)
-                if moved is not None:
-                    moved(writing.offset)
+                tell()
             else:
                 pending = asyncio.ensure_future(shelf.work(step, part))
+                pending.add_done_callback(tell)
     finally:
         if pending is not None:
             await asyncio.shield(pending)
-    if moved is not None:
-        moved(writing.offset)
