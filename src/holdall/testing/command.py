@@ -62,14 +62,20 @@ class CommandStore:
             **(more or {}),
         }
 
-    def begin(self, *words: str, warm: bool | None = None, stdin: BinaryIO | None = None) -> subprocess.Popen[bytes]:
-        """Start a command with pipes for its output."""
+    def begin(
+        self,
+        *words: str,
+        warm: bool | None = None,
+        stdin: BinaryIO | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command with pipes for its output; `more` is for its environment."""
         return subprocess.Popen(
             [*COMMAND, "--root", self.paths.root, "--run-root", self.paths.run_root, *words],
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=self.environment(warm=warm),
+            env=self.environment(warm=warm, more=more),
         )
 
     def attempt(self, *words: str, warm: bool | None = None) -> subprocess.CompletedProcess[str]:
