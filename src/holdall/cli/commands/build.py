@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from holdall.cli import build_calls, build_grants, build_limits, build_outputs
+from holdall.cli import build_calls, build_contexts, build_grants, build_limits, build_outputs
 from holdall.engine.syntax import parse_labels
 from holdall.errors import InvalidOption
 
@@ -22,13 +21,17 @@ HELP = (
     "Make an image as a Dockerfile says. The same context, Dockerfile and base images give the same digest: files get"
     " the time of SOURCE_DATE_EPOCH, else of the commit that the context is at, else of 1980."
 )
-MAX_STDIN = 16 << 20
 MAX_JOBS = 1024
 
 
 def arguments(parser: Parser) -> None:
     """Options of the command."""
-    parser.value("--file", "-f", help='the Dockerfile (default PATH/Dockerfile); "-" reads standard input', default="")
+    parser.value(
+        "--file",
+        "-f",
+        help='the Dockerfile (default PATH/Dockerfile), in the context if that is an address; "-" is standard input',
+        default="",
+    )
     parser.values("--tag", "-t", help="NAME[:TAG] to give the image", metavar="NAME")
     parser.values("--build-arg", help="set an ARG; without value from the environment", metavar="NAME[=VALUE]")
     parser.value("--target", help="the stage to build (default the last)", default="", metavar="STAGE")
@@ -51,7 +54,7 @@ def arguments(parser: Parser) -> None:
     parser.flag("--verify", help="build twice, the second time without the cache, and show the first difference")
     build_outputs.add(parser)
     build_limits.add(parser)
-    parser.word("path", help='the build context: a folder, or "-" for a Dockerfile from standard input', metavar="PATH")
+    build_contexts.add(parser)
 
 
 def main(state: State, options: Namespace) -> int:
@@ -97,11 +100,8 @@ def _clear(path: str | None) -> None:
 def _asked(options: Namespace) -> BuildOptions:
     from holdall.build.options import BuildOptions
 
-    context, dockerfile, text = _sources(options)
     return BuildOptions(
-        context=context,
-        dockerfile=dockerfile,
-        text=text,
+        **build_contexts.read(options),
         tags=tuple(options.tag),
         target=options.target,
         build_args=dict(_argument(one) for one in options.build_arg if "=" in one or one in os.environ),
@@ -124,16 +124,6 @@ def _jobs(text: str | None) -> int:
     if not text.isdigit() or not 1 <= int(text) <= MAX_JOBS:
         raise InvalidOption(f'invalid value "{text}" for --jobs', hint=f"give a number from 1 to {MAX_JOBS}")
     return int(text)
-
-
-def _sources(options: Namespace) -> tuple[str, str, bytes | None]:
-    """Context folder, Dockerfile's path, and its text when it comes from standard input."""
-    if options.path == "-" or options.file == "-":
-        text = sys.stdin.buffer.read(MAX_STDIN + 1)
-        return ("" if options.path == "-" else options.path), "", text
-    if not os.path.isdir(options.path):
-        raise InvalidOption(f'the build context "{options.path}" is no folder', hint="give a folder, for example .")
-    return options.path, options.file, None
 
 
 def _argument(text: str) -> tuple[str, str]:
