@@ -25,9 +25,13 @@ _TOLD = ("waiting", "started", *ENDS)
 
 
 class Recorder:
-    """A BuildReporter. Without a writer it does nothing. Usable from several threads."""
+    """A BuildReporter. Without a writer it does nothing. Usable from several threads.
+
+    `images` are the IDs of those the build has stored.
+    """
 
     def __init__(self, writer: RecordWriter | None = None) -> None:
+        self.images: list[str] = []
         self._writer = writer
         self._known: set[int] = set()
         self._lock = threading.Lock()
@@ -63,6 +67,13 @@ class Recorder:
                     "platform": step.platform, "kind": step.kind, **values,
                 }  # fmt: skip
             self._writer.line({"step": step.id, **values})
+
+    def ended(self, status: str, error: str = "") -> None:
+        """The build is over."""
+        if self._writer is not None:
+            with self._lock:
+                end = {"status": status, "ended": time.time_ns(), "images": self.images, "error": error}
+                self._writer.line({"end": end})
 
     def ran(self, step: Step, run: RunStep, facts: object, below: tuple[str, ...]) -> None:
         """A RUN and what its layer depends on."""
