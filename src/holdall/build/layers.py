@@ -41,11 +41,30 @@ class StepLayers:
         self._cache = BuildCache(store.database, store.snapshots)
         self._made: dict[str, LayerRef] = {}
         self._used: set[str] = set()
+        self._keys: dict[int, str] = {}
+        self._stamps: dict[str, str] = {}
 
     def close(self) -> None:
-        """Note what was of use."""
-        if self._used:
-            self._cache.used(self._used)
+        """Note what was of use, and how it can be found again."""
+        if self._used or self._stamps:
+            self._cache.used(self._used, self._stamps)
+
+    def remembered(self, stamp: str) -> str | None:
+        """The key of a step with this stamp (quick.py), "" when it makes no layer, None when it is not known."""
+        return self._cache.remembered(stamp)
+
+    def remember(self, stamp: str, key: str) -> None:
+        """Note the key of a step with this stamp, when the build is over."""
+        self._stamps[stamp] = key
+
+    def key_of(self, step: Step) -> str | None:
+        """The key that the step's layer is found by; None when it may be another step's layer tomorrow."""
+        return self._keys.get(step.id)
+
+    def find(self, step: Step, key: str) -> LayerRef | None:
+        """The layer of a step if it was made before."""
+        self._stop.check()
+        return self._found(step, key, cached=True)
 
     def layer(self, step: Step, key: str, fill: Callable[[Writable], bool | None], way: Way) -> LayerRef:
         """The layer of a step: what has this key, or what `fill` writes. Raises what it raises, and Cancelled.
@@ -69,12 +88,14 @@ class StepLayers:
         """The layer that this build made, or else anyone if `cached` is allowed."""
         mine = self._made.get(key)
         if mine is not None:
+            self._keys[step.id] = key
             self._report(event(step, "cached"))
             return mine
         found = self._cache.find(key, self._hold) if cached else None
         if found is None:
             return None
         self._used.add(key)
+        self._keys[step.id] = key
         self._report(event(step, "cached", size=found.size))
         return LayerRef(found.descriptor, found.diff_id)
 
@@ -88,6 +109,9 @@ class StepLayers:
             made = maker.commit()
         if is_sure:
             self._cache.keep(key, made.descriptor, made.diff_id, step.line, maker.size)
+            self._keys[step.id] = key
         self._report(event(step, "done", size=maker.size))
-        layer = self._made[key] = LayerRef(made.descriptor, made.diff_id)
+        layer = LayerRef(made.descriptor, made.diff_id)
+        if is_sure:
+            self._made[key] = layer
         return layer

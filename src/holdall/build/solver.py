@@ -105,6 +105,11 @@ class Solver:
             return self.build.sources.named(named)
         return self.build.sources.layers(self.layers_of(stage, word, instruction))
 
+    def diff_ids_of(self, stage: Stage, word: str, instruction: Instruction) -> tuple[str, ...] | None:
+        """As `layers_of`, but None for a named context of files."""
+        named = self._from(stage, word)
+        return None if named is not None and not named.is_image else self.layers_of(stage, word, instruction)
+
     def layers_of(self, stage: Stage, word: str, instruction: Instruction) -> tuple[str, ...]:
         """The diff-ids of a stage, a named context or an image that from= names, base first. Raises as `files_of`."""
         named = self._from(stage, word)

@@ -100,6 +100,10 @@ class Sources:
         main = self.main
         return self._tree("", main.folder, main.ignore) if main.folder else None
 
+    def is_lasting(self, tree: Tree) -> bool:
+        """Whether the tree was there before the build and stays."""
+        return tree.own and not os.path.join(tree.path, "").startswith(self.paths.root + "/")
+
     def named(self, one: Named) -> Tree:
         """A named context of files behind its ignore rules. Raises as `contexts.opened`."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdall.build import running, settings, transfer
+from holdall.build import quick, running, settings
 from holdall.build.layers import Way
 from holdall.build.progress import Step, event
 from holdall.dockerfile.instructions import Arg, FileTransfer, Run, Workdir
@@ -36,7 +36,7 @@ class Walker:
         self._total = count_steps(instructions)
         self._number = 0
         self._latest: Step | None = None
-        self._cached = not self.build.options.no_cache and stage.index not in solver.anew
+        self.cached = not self.build.options.no_cache and stage.index not in solver.anew
 
     def walk(self, state: State) -> State:
         """The state after all instructions. Raises as `step` does, and Cancelled."""
@@ -65,7 +65,7 @@ class Walker:
         """The layer of a step: from the cache, or what `fill` writes; a `job` is one of the commands run at once."""
         try:
             self.build.recorder.keyed(step, key)
-            return self.build.layers.layer(step, key, self.build.searched(fill), Way(self._cached, job))
+            return self.build.layers.layer(step, key, self.build.searched(fill), Way(self.cached, job))
         except BaseException as err:
             if isinstance(err, StepFailed):
                 err.output = self.build.tails.of(step)
@@ -78,8 +78,7 @@ class Walker:
         if isinstance(instruction, FileTransfer):
             step = self._step(instruction)
             self.build.recorder.copied(step, instruction, state.diff_ids)
-            layer = transfer.transfer(self, state, instruction, step)
-            return self._layered(state, instruction, layer)
+            return self._layered(state, instruction, self._transferred(state, instruction, step))
         if isinstance(instruction, Workdir):
             return self._workdir(state, instruction)
         changed = settings.apply(state, instruction)
@@ -91,10 +90,25 @@ class Walker:
         path = settings.workdir(state, instruction.path)
         state = replace(state, config=replace(state.config, working_dir=path))
         step = self._step(instruction)
-        pieces = transfer.folders(self, state, path)
-        if not pieces:
-            return self._noted(state, instruction)
-        return self._layered(state, instruction, transfer.made(self, state, pieces, step))
+
+        def make() -> LayerRef | None:
+            from holdall.build import transfer
+
+            pieces = transfer.folders(self, state, path)
+            return transfer.made(self, state, pieces, step) if pieces else None
+
+        layer = quick.layer(self, state, instruction, step, make)
+        return self._noted(state, instruction) if layer is None else self._layered(state, instruction, layer)
+
+    def _transferred(self, state: State, instruction: FileTransfer, step: Step) -> LayerRef:
+        def make() -> LayerRef:
+            from holdall.build import transfer
+
+            return transfer.transfer(self, state, instruction, step)
+
+        layer = quick.layer(self, state, instruction, step, make)
+        assert layer is not None
+        return layer
 
     def _step(self, instruction: Instruction) -> Step:
         self._number += 1

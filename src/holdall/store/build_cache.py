@@ -13,7 +13,7 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from holdall.store.database import Database
     from holdall.store.holds import HeldContent
@@ -58,10 +58,14 @@ class BuildCache:
         hold.keep_found(found.descriptor.digest, found.diff_id)
         return found if self._snapshots.has(str(found.diff_id)) else None
 
-    def used(self, keys: Iterable[str]) -> None:
-        """Note that these were of use now."""
+    def used(self, keys: Iterable[str], stamps: Mapping[str, str]) -> None:
+        """Note that these were of use now, and the keys of steps with these stamps ("": they make no layer)."""
         now = time.time_ns()
         with self._database.transaction() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO step_keys VALUES (?, ?, ?)",
+                [(stamp, key, now) for stamp, key in stamps.items()],
+            )
             database.executemany(
                 "UPDATE build_cache SET used = ?, uses = uses + 1 WHERE key = ?", [(now, key) for key in keys]
             )
@@ -82,11 +86,6 @@ class BuildCache:
         """The key that a step with this stamp has; "" when it makes no layer, None when it is not known."""
         row = self._database.one("SELECT key FROM step_keys WHERE stamp = ?", (stamp,))
         return None if row is None else str(row[0])
-
-    def remember(self, stamp: str, key: str) -> None:
-        """Note a step's key. Raises NoSpace, NotPermitted."""
-        with self._database.transaction() as database:
-            database.execute("INSERT OR REPLACE INTO step_keys VALUES (?, ?, ?)", (stamp, key, time.time_ns()))
 
     def list(self) -> tuple[CachedLayer, ...]:
         """All rows, the one used last first."""

@@ -157,7 +157,7 @@ VERSION_5 = (
         key TEXT NOT NULL,
         used INTEGER NOT NULL) WITHOUT ROWID""",
 )
-"""Version 5. `step_keys`: a build step whose sources look like this to stat(2) has this key in `build_cache`, "" when it
-makes no layer."""
+"""Version 5. `step_keys`: a build step whose sources look like this to stat(2) has this key in `build_cache`, "" when
+it makes no layer."""
 
 MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
