@@ -11,6 +11,7 @@ from holdall.build import keys, lookup
 from holdall.build.copying import Request, plan
 from holdall.errors import DockerfileError
 from holdall.record import record
+from holdall.store.cache_mounts import name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ def facts(walker: Walker, one: Bound | None) -> object:
         return list(one.layers)
     shown = plan(Request((_plain(one.path),), "/bound/"), one.tree, None)
     return keys.contents(shown, one.tree, walker.build.sources.digests)
+
+
+def cache_name(mount: Mount, one: Bound | None) -> str:
+    """The name of a cache mount's folder: by its id, what it began with and who is to own it."""
+    base = "" if one is None else "\0".join([*(one.layers or ("files",)), one.path])
+    return name_of(mount.id, base, (mount.uid, mount.gid, mount.mode))
 
 
 def target_of(state: State, mount: Mount) -> str:

@@ -14,6 +14,7 @@ from functools import partial
 
 from holdall.build.layers import StepLayers
 from holdall.build.leaks import Searched, leaked
+from holdall.build.mounts import Mounts
 from holdall.build.needles import Blotter, Needles
 from holdall.build.progress import BASE, STEP, Step, event
 from holdall.build.recording import Recorder
@@ -97,6 +98,11 @@ class Build:
             raise
         self.turns = Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
+        self.mounts = Mounts(self, store)
+        if options.cache_from:
+            from holdall.build.cache_import import imports
+
+            self.layers.imports = imports(self, store)
         self._images: dict[tuple[str, str], Image] = {}
 
     def __enter__(self) -> Build:  # noqa: PYI034
@@ -104,6 +110,7 @@ class Build:
 
     def __exit__(self, *_error: object) -> None:
         self.layers.close()
+        self.mounts.close()
         self.sources.close()
 
     def report(self, event: BuildEvent) -> None:

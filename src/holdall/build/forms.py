@@ -6,6 +6,7 @@ Pure but for the layers that have to be compressed; equal results and equal wish
 from __future__ import annotations
 
 from holdall.build import annotating, compression
+from holdall.build.cache_artifact import INLINE
 from holdall.image.image import Image, Layer
 from holdall.image.index import ImageIndex
 from holdall.image.memory import MemoryBlobs, StackedSource
@@ -78,10 +79,6 @@ def form(
         blobs.add(image.manifest.media_type, image.manifest.raw)
     top = replace(index.descriptor, annotations=annotating.of(everything, annotating.INDEX_DESCRIPTOR) or None)
     return Form(images, listed, ImageIndex(index, StackedSource(blobs, *[image.source for image in images])), top)
-
-
-INLINE = "io.holdall.build.cache"
-"""The annotation of a manifest that says which steps its layers come from (build/cache_artifact.py)."""
 
 
 def _image(one: Result, output: Output, notes: Sequence[Annotation], cache: str, change: Recompress) -> Image:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from holdall.build.cache_artifact import CachedStep
 from holdall.build.progress import event
 from holdall.build.state import LayerRef
-from holdall.record import record
+from holdall.record import record, replace
 from holdall.store.build_cache import BuildCache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdall.build.cache_import import Imports
     from holdall.build.progress import BuildReporter, Step
     from holdall.build.stop import Stop
     from holdall.build.turns import Turns
@@ -41,6 +43,9 @@ class StepLayers:
         self._cache = BuildCache(store.database, store.snapshots)
         self._made: dict[str, LayerRef] = {}
         self._used: set[str] = set()
+        self._seen: dict[str, CachedStep] = {}
+        self.imports: Imports | None = None
+        """Where else layers are looked for, once somebody has said so."""
         self._keys: dict[int, str] = {}
         self._stamps: dict[str, str] = {}
 
@@ -81,8 +86,28 @@ class StepLayers:
                 found = self._found(step, key, cached=way.cached)
                 if found is not None:
                     return found
+                brought = self._brought(step, key) if way.cached else None
+                if brought is not None:
+                    return brought
                 with self._turns.job() if way.job else nullcontext():
                     return self._make(step, key, fill)
+
+    def seen(self) -> tuple[CachedStep, ...]:
+        """The layers that this build has made or found, by the keys that they are found by."""
+        return tuple(self._seen.values())
+
+    def _brought(self, step: Step, key: str) -> LayerRef | None:
+        """The layer from one of the caches elsewhere, from now on in this one."""
+        brought = self.imports.bring(step, key) if self.imports is not None else None
+        if brought is None:
+            return None
+        layer, told = brought.layer, brought.step
+        self._cache.keep(key, layer.descriptor, layer.diff_id, step.line, told.size)
+        self._keys[step.id] = key
+        self._made[key] = layer
+        self._seen[key] = replace(told, what=step.line)
+        self._report(event(step, "cached", size=told.size))
+        return layer
 
     def _found(self, step: Step, key: str, *, cached: bool) -> LayerRef | None:
         """The layer that this build made, or else anyone if `cached` is allowed."""
@@ -95,6 +120,7 @@ class StepLayers:
         if found is None:
             return None
         self._used.add(key)
+        self._seen[key] = CachedStep(key, found.descriptor, found.diff_id, found.size, found.what)
         self._keys[step.id] = key
         self._report(event(step, "cached", size=found.size))
         return LayerRef(found.descriptor, found.diff_id)
@@ -114,4 +140,5 @@ class StepLayers:
         layer = LayerRef(made.descriptor, made.diff_id)
         if is_sure:
             self._made[key] = layer
+            self._seen[key] = CachedStep(key, made.descriptor, made.diff_id, maker.size, step.line)
         return layer

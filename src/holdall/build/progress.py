@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEP, STAGE, BASE, EXPORT, CHECK = "step", "stage", "base", "export", "check"
+STEP, STAGE, BASE, EXPORT, CACHE, CHECK = "step", "stage", "base", "export", "cache", "check"
 
 
 @record
@@ -18,8 +18,8 @@ class Step:
     """One step of a build: `number` of `total` in its stage; `line` is the instruction as written, `id` its own.
 
     `kind` is "step" for an instruction that makes a layer, "stage" for a whole stage, "base" for a base image,
-    "export" for what becomes of the result, "check" for warnings about the Dockerfile; all but the first have the
-    number 0.
+    "export" for what becomes of the result, "cache" for a cache from or to elsewhere, "check" for warnings about the
+    Dockerfile; all but the first have the number 0.
     """
 
     id: int

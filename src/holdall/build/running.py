@@ -12,7 +12,7 @@ from holdall.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdall.build.binds import Bound
     from holdall.build.options import BuildOptions
@@ -54,13 +54,16 @@ class RunStep:
 @record
 class RunWork:
     """A RUN with what it stands on. `binds` maps the number of a mount to what it shows or begins with; files that the
-    command writes get the time `epoch` (seconds) when theirs is later."""
+    command writes get the time `epoch` (seconds) when theirs is later. `imported` gives, for the name of a cache
+    mount's folder, what fills it from elsewhere when it is empty and says whether it did, or None.
+    """
 
     step: RunStep
     diff_ids: tuple[str, ...]
     binds: Mapping[int, Bound]
     epoch: int
     vault: Vault
+    imported: Callable[[str], Callable[[str], bool] | None]
 
 
 def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
@@ -71,9 +74,10 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
     bound = {number: binds.bound(walker, mount, instruction) for number, mount in enumerate(ready.mounts)
              if mount.type in ("bind", "cache")}  # fmt: skip
     known = _facts(walker, ready, build.options, bound)
-    work = RunWork(
-        ready, state.diff_ids, {number: one for number, one in bound.items() if one}, build.epoch, build.vault
-    )
+    binding = {number: one for number, one in bound.items() if one}
+    build.mounts.use([(binds.cache_name(mount, bound[number]), mount.id)
+                      for number, mount in enumerate(ready.mounts) if mount.type == "cache"])  # fmt: skip
+    work = RunWork(ready, state.diff_ids, binding, build.epoch, build.vault, build.mounts.imported)
 
     def fill(out: Writable) -> None:
         blotter = build.blotter()

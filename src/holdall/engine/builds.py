@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from holdall.build.compare import Difference
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
+    from holdall.build.recording import Recorder
     from holdall.build.stop import Stop
+    from holdall.engine.build_history import BuildHistory
     from holdall.engine.build_outputs import Built
+    from holdall.engine.build_steps import OnFail
     from holdall.engine.engine import Engine
     from holdall.engine.image import Image
     from holdall.engine.running_build import RunningBuild
@@ -39,23 +42,36 @@ class Builds:
         *,
         stop: Stop | None = None,
         stream: BinaryIO | None = None,
+        on_fail: OnFail | None = None,
     ) -> Built:
         """Build and name an image, and make the outputs asked for; `stop` (internal) ends it early. An output to "-"
-        goes to `stream` (default standard output).
+        goes to `stream` (default standard output). `on_fail` is called with a failed RUN's container, whose files are
+        still there, and the failure, in the thread of that step; the build fails when it returns.
 
         Raises DockerfileError, StepFailed, ImageNotFound, InvalidOption, Cancelled, and what a step or output raises.
         """
         from holdall.build import notices
-        from holdall.engine import build_outputs
+        from holdall.build.cache_export import Export
+        from holdall.engine import build_outputs, ssh_forward
+        from holdall.engine.build_history import recorded
 
         build_outputs.check(options)
-        with self._opened(options, report, stop) as build:
+        ssh_forward.check(options.ssh)
+        with (
+            recorded(self._engine.paths, options) as recorder,
+            self._opened(options, report, stop, recorder, on_fail) as build,
+        ):
             notices.heed(build)
             try:
                 results = build.solve()
             finally:
                 notices.at_end(build)
-            return build_outputs.Outputs(self._engine, build, results, ("",) * len(results), stream).run()
+            export = Export(build, self._engine.images.writing, results)
+            inline = export.inline(options.cache_to, results)
+            made = build_outputs.Outputs(self._engine, build, results, inline, stream).run()
+            export.send_all(options.cache_to)
+            recorder.images.append(made.id)
+            return made
 
     def start(self, options: BuildOptions) -> RunningBuild:
         """Begin a build in a thread of its own: iterate the result for its events, ask it for the image, or cancel."""
@@ -97,7 +113,12 @@ class Builds:
 
     @contextmanager
     def _opened(
-        self, options: BuildOptions, report: BuildReporter | None = None, stop: Stop | None = None
+        self,
+        options: BuildOptions,
+        report: BuildReporter | None = None,
+        stop: Stop | None = None,
+        recorder: Recorder | None = None,
+        on_fail: OnFail | None = None,
     ) -> Iterator[Build]:
         from holdall.build.build import Build
         from holdall.build.progress import silent as untold
@@ -109,10 +130,8 @@ class Builds:
             options = replace(options, epoch=epoch_of(options))
         ended = stop or Stop()
         store = self._engine.images.writing
-        with (
-            store.hold() as hold,
-            Build(options, store, hold, StepRunner(self._engine, options, ended), report or untold, ended) as build,
-        ):
+        runner = StepRunner(self._engine, options, ended, on_fail)
+        with store.hold() as hold, Build(options, store, hold, runner, report or untold, ended, recorder) as build:
             yield build
 
     def difference(self, image: Image, options: BuildOptions, report: BuildReporter | None = None) -> Difference | None:
@@ -131,17 +150,26 @@ class Builds:
             if again.digest != image.digest:
                 self._engine.images.remove(again.id, force=True)
 
+    @property
+    def history(self) -> BuildHistory:
+        """The builds that are recorded."""
+        from holdall.engine.build_history import BuildHistory
+
+        return BuildHistory(self._engine)
+
     def cached(self) -> tuple[CachedLayer, ...]:
         """What the cache holds, the layer used last first."""
         return self._cache().list()
 
     def prune(self, *, before: int | None = None) -> int:
-        """Forget what was last used before that time (ns), None: everything; bytes that came free."""
+        """Forget what was last used before that time (ns), None: everything; bytes that came free. Records of builds
+        that began before then go, too."""
+        from holdall.store import build_records
         from holdall.store.image_writer import settle
 
         layers = self._cache().drop(before)
         store = self._engine.images.writing
-        return settle(store, set(), layers)[1]
+        return settle(store, set(), layers)[1] + build_records.prune(self._engine.paths, before=before)
 
     def _cache(self) -> BuildCache:
         from holdall.store.build_cache import BuildCache

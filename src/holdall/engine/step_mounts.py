@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from holdall.build import binds, cache_mounting
 from holdall.engine.config import MountPoint
 from holdall.errors import DockerfileError
 from holdall.runtime.launch import SECRET_NAME, Aside, Overlay, SecretFile
-from holdall.store import cache_mounts
+from holdall.store import cache_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class StepMounts:
                 asked.setdefault(self._cache_name(number), number)
         for name, number in sorted(asked.items()):
             mount = self._work.step.mounts[number]
-            given = self._stack.enter_context(folders.given(name, mount.sharing, partial(self._fill, number)))
+            path = cache_folders.path_of(self._engine.paths, name)
+            imported = self._work.imported(name) if cache_mounting.is_empty(path) else None
+            make = partial(self._fill, number, imported)
+            given = self._stack.enter_context(folders.given(name, mount.sharing, make, refill=imported is not None))
             given.note(self._id)
             self._given[name] = given.path
 
@@ -120,15 +124,13 @@ class StepMounts:
             copy_stack(lowers, place)
 
     def _cache_name(self, number: int) -> str:
-        mount = self._work.step.mounts[number]
-        bound = self._work.binds.get(number)
-        base = "" if bound is None else "\0".join([*(bound.layers or ("files",)), bound.path])
-        return cache_mounts.name_of(mount.id, base, (mount.uid, mount.gid, mount.mode))
+        return binds.cache_name(self._work.step.mounts[number], self._work.binds.get(number))
 
-    def _fill(self, number: int, path: str) -> None:
+    def _fill(self, number: int, imported: Callable[[str], bool] | None, path: str) -> None:
         mount = self._work.step.mounts[number]
         bound = self._work.binds.get(number)
-        if bound is not None:
+        restored = imported is not None and imported(path)
+        if bound is not None and not restored:
             os.rmdir(path)
             bound.lay_out(path)
         if bound is None or mount.mode is not None:

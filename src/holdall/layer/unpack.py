@@ -90,6 +90,7 @@ def extract_into(
     rebase: tuple[bytes, bytes] | None = None,
     owner: tuple[int, int] | None = None,
     keep_kinds: bool = False,
+    devices: bool = True,
     limits: Limits = DEFAULT,
 ) -> Stats:
     """Extract a tar below a directory: every name is an ordinary file, whiteout names too.
@@ -97,6 +98,7 @@ def extract_into(
     `target` (a path, or a descriptor that stays the caller's) is the root nothing leaves; `at` is the directory in it
     that names are relative to, looked up as inside a chroot. `rebase` (old, new) renames the first component.
     `owner` replaces all uids and gids. With `keep_kinds`, a directory over a file or the reverse is Conflict.
+    Without `devices` these are passed over.
     Raises InvalidArchive, LimitExceeded, Conflict, OSError.
     """
     reader = TarReader(tar_stream, limits)
@@ -111,6 +113,8 @@ def extract_into(
     with Placer(target, owner=owner, keep_kinds=keep_kinds) as placer:
         for entry in reader:
             placer.counts.entries += 1
+            if not devices and entry.kind in (Kind.CHAR, Kind.BLOCK):
+                continue
             link = inside(entry.link) if entry.kind is Kind.HARDLINK else b""
             _put(placer, entry, inside(entry.name), reader, limits, link)
         placer.finish()

@@ -55,14 +55,42 @@ async def push(
     Raises Unauthorized, RateLimited, RegistryError; BlobNotFound, IntegrityError; InvalidReference when the
     reference has another digest.
     """
+    return await push_manifest(
+        image.manifest,
+        image.source,
+        reference,
+        tags=tags,
+        mount_from=mount_from,
+        origins=origins,
+        notes=notes,
+        courier=courier,
+        options=options,
+        reporter=reporter,
+    )
+
+
+async def push_manifest(
+    manifest: Manifest,
+    source: BlobSource,
+    reference: Reference,
+    *,
+    tags: Sequence[str] = (),
+    mount_from: Mapping[Digest, str] | None = None,
+    origins: BlobOrigins | None = None,
+    notes: UploadNotes | None = None,
+    courier: socket.socket | None = None,
+    options: Options | None = None,
+    reporter: Reporter = silent,
+) -> Descriptor:
+    """Store a manifest, which need not be an image's, with the blobs that it names; see `push`."""
     with named(f'cannot push "{reference.familiar()}"'):
-        names = _names(reference, image.digest, tags)
+        names = _names(reference, manifest.digest, tags)
         async with Transport(options or Options()) as transport:
-            job = _Push(transport, reference, image.source, reporter, mount_from or {}, origins, notes)
+            job = _Push(transport, reference, source, reporter, mount_from or {}, origins, notes)
             async with Courier(transport.options, courier) as job.courier:
-                await job.blobs(image.manifest)
+                await job.blobs(manifest)
             job.check_missing()
-            return await job.name(names, image.manifest.raw, image.manifest.media_type)
+            return await job.name(names, manifest.raw, manifest.media_type)
 
 
 async def push_index(

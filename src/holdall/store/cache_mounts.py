@@ -63,18 +63,25 @@ class CacheMounts:
         self._end = end
 
     @contextmanager
-    def given(self, name: str, sharing: str, make: Callable[[str], None]) -> Iterator[Given]:
+    def given(self, name: str, sharing: str, make: Callable[[str], None], *, refill: bool = False) -> Iterator[Given]:
         """The folder `name`, or for "private" the first like it that nobody uses; `make` fills a new empty one.
 
-        "shared" is with others, "locked" waits until it is ours alone. Raises OSError and what `make` raises.
+        "shared" is with others, "locked" waits until it is ours alone. With `refill` a folder that is there, but empty
+        and used by nobody, is made anew. Raises OSError and what `make` raises.
         """
         os.makedirs(self._folder, 0o700, exist_ok=True)
         if sharing == "private":
             path, fd = self._free(name)
         else:
             path = f"{self._folder}/{name}"
-            fd = self._locked(path, alone=sharing == "locked" or not os.path.isdir(path))
+            mine = _attempt(path + LOCK, fcntl.LOCK_EX) if refill and os.path.isdir(path) else None
+            refill = refill and (mine is not None or sharing == "locked")
+            alone = sharing == "locked" or not os.path.isdir(path)
+            fd = mine if mine is not None else self._locked(path, alone=alone)
         try:
+            if refill and os.path.isdir(path) and not os.listdir(path):
+                self._clear(fd)
+                os.rmdir(path)
             if not os.path.isdir(path):
                 _make(path, make)
             if sharing == "shared":
