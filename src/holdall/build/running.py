@@ -63,7 +63,7 @@ class RunWork:
     binds: Mapping[int, Bound]
     epoch: int
     vault: Vault
-    imported: Callable[[str], Callable[[str], bool] | None]
+    imported: Callable[[str], Callable[[str], bool] | None] | None = None
 
 
 def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:

@@ -59,7 +59,8 @@ class StepMounts:
         for name, number in sorted(asked.items()):
             mount = self._work.step.mounts[number]
             path = cache_folders.path_of(self._engine.paths, name)
-            imported = self._work.imported(name) if cache_mounting.is_empty(path) else None
+            imports = self._work.imported
+            imported = imports(name) if imports is not None and cache_mounting.is_empty(path) else None
             make = partial(self._fill, number, imported)
             given = self._stack.enter_context(folders.given(name, mount.sharing, make, refill=imported is not None))
             given.note(self._id)
