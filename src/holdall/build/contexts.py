@@ -10,19 +10,18 @@ from __future__ import annotations
 import os
 import posixpath
 
-from holdall.build import archives, giturl, lookup
+from holdall.build import lookup
 from holdall.dockerfile import ignore
 from holdall.dockerfile.lines import MAX_SIZE
 from holdall.dockerfile.location import visible
 from holdall.errors import DockerfileError, InvalidArchive, InvalidInput, InvalidOption, PathNotFound
-from holdall.layer.compression import open_layer
-from holdall.layer.unpack import extract_into
 from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from holdall.build.giturl import GitAddress
     from holdall.build.options import BuildOptions
     from holdall.build.sources import Sources
     from holdall.layer.feed import Readable
@@ -60,6 +59,8 @@ def opened(options: BuildOptions, sources: Sources) -> Context:
         if options.stdin is None:
             raise InvalidOption('a context "-" needs the stream to read it from')
         return _stream(options, sources, options.stdin)
+    from holdall.build import giturl
+
     address = giturl.parse(word, bare=True)
     if address is not None:
         folder = sources.folder()
@@ -78,7 +79,7 @@ def opened(options: BuildOptions, sources: Sources) -> Context:
     return Context("", name, text)
 
 
-def check_out(sources: Sources, address: giturl.GitAddress, folder: str, *, keep_git_dir: bool = False) -> int:
+def check_out(sources: Sources, address: GitAddress, folder: str, *, keep_git_dir: bool = False) -> int:
     """Lay a repository's files out in a folder; the time of the commit."""
     repositories = sources.repositories
     commit = repositories.commit(address)
@@ -87,6 +88,9 @@ def check_out(sources: Sources, address: giturl.GitAddress, folder: str, *, keep
 
 def lay_out(stream: Readable, folder: str) -> None:
     """Unpack an archive into a folder; everything is root's. Raises InvalidArchive, LimitExceeded, OSError."""
+    from holdall.layer.compression import open_layer
+    from holdall.layer.unpack import extract_into
+
     extract_into(open_layer(stream), folder, owner=(0, 0))
 
 
@@ -121,6 +125,8 @@ def _dockerfile(options: BuildOptions, sources: Sources, folder: str) -> tuple[s
 
 def _stream(options: BuildOptions, sources: Sources, stream: BinaryIO) -> Context:
     """An archive is the context; anything else is a Dockerfile without one."""
+    from holdall.build import archives
+
     if stream.seekable():
         stream.seek(0)
     head = _read(stream, HEAD)
@@ -194,6 +200,8 @@ def named(name: str, value: str) -> Named:
         return Named(name, "folder", os.path.abspath(value))
     if os.path.isfile(value):
         return Named(name, "file", os.path.abspath(value))
+    from holdall.build import giturl
+
     if giturl.parse(value, bare=True) is not None:
         return Named(name, "git", value)
     if value.startswith(WEB):
@@ -210,6 +218,8 @@ def in_folder(one: Named, sources: Sources) -> str:
         return one.value
     folder = sources.folder()
     if one.kind == "git":
+        from holdall.build import giturl
+
         address = giturl.parse(one.value, bare=True)
         assert address is not None
         check_out(sources, address, folder, keep_git_dir=bool(address.keep_git_dir))
@@ -222,6 +232,8 @@ def in_folder(one: Named, sources: Sources) -> str:
 
 
 def _fetched(one: Named, sources: Sources, folder: str) -> None:
+    from holdall.build import archives
+
     remote = sources.downloads.look(one.value)
     with sources.downloads.open(remote) as body:
         if archives.is_archive(body.fileno()):

@@ -5,10 +5,9 @@ Every key starts from the diff-ids below the step, so equal contents have equal 
 
 from __future__ import annotations
 
-import hashlib
 import json
 
-from holdall.build.contents import Contents
+from holdall.checksum import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +24,11 @@ VERSION = 1
 def key(kind: str, below: Sequence[str], facts: object) -> str:
     """The key of a step on top of these layers."""
     raw = json.dumps([VERSION, kind, list(below), facts], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(raw.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(raw.encode("utf-8", "surrogateescape"))
 
 
 def contents(pieces: Sequence[Piece], tree: Tree | None, digests: Digests) -> str:
     """What a copy will put into its layer."""
+    from holdall.build.contents import Contents
+
     return Contents(pieces, tree, digests).digest()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 
 from holdall.build import contexts, keys
-from holdall.build.contents import Contents
-from holdall.build.copying import Request, plan
 from holdall.build.layers import Way
 from holdall.build.progress import BASE
 from holdall.build.state import DEFAULT_PATH, LayerRef, State
 from holdall.dockerfile.location import visible
 from holdall.dockerfile.scope import Scope
 from holdall.errors import DockerfileError, HoldallError, ImageNotFound, InvalidOption
-from holdall.layer.writer import TarWriter
 from holdall.oci.container_config import ContainerConfig
 from holdall.record import replace
 
@@ -91,6 +88,10 @@ def state_of_image(image: Image) -> tuple[State, tuple[str, ...]]:
 
 def _of_files(solver: Solver, named: Named) -> LayerRef:
     """A layer of all the files of a context."""
+    from holdall.build.contents import Contents
+    from holdall.build.copying import Request, plan
+    from holdall.layer.writer import TarWriter
+
     build = solver.build
     step = build.step("", 0, 0, f"context {named.name}", str(solver.platform), BASE)
     tree = build.sources.named(named)

@@ -10,13 +10,8 @@ import threading
 from contextlib import ExitStack
 
 from holdall.build import contexts, lookup
-from holdall.build.gitcommand import Git, Ssh
-from holdall.build.gitsource import Repositories
 from holdall.build.tree import Tree
-from holdall.build.urls import Downloads
 from holdall.dockerfile import ignore
-from holdall.linux.stack import view
-from holdall.store import scratch
 from holdall.store.build_cache import FileDigests
 
 TYPE_CHECKING = False
@@ -24,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdall.build.contexts import Named
+    from holdall.build.gitcommand import Ssh
+    from holdall.build.gitsource import Repositories
     from holdall.build.options import BuildOptions
     from holdall.build.stop import Stop
+    from holdall.build.urls import Downloads
     from holdall.store.images import ImageStore
 
 
@@ -48,13 +46,13 @@ class Sources:
         self._views: dict[tuple[str, ...], int] = {}
         self._trees: dict[str, Tree] = {}
         self._repositories: Repositories | None = None
+        self._downloads: Downloads | None = None
 
         def text(name: str) -> str | None:
             value = secret(name)
             return None if value is None else value.decode("utf-8", "replace")
 
         self._secret = text
-        self.downloads = Downloads(self.paths, text, stop, self._stack)
         try:
             self.main = contexts.opened(options, self)
         except BaseException:
@@ -66,8 +64,21 @@ class Sources:
         self._stack.close()
 
     @property
+    def downloads(self) -> Downloads:
+        """What is behind URLs."""
+        from holdall.build.urls import Downloads
+
+        with self._lock:
+            if self._downloads is None:
+                self._downloads = Downloads(self.paths, self._secret, self._stop, self._stack)
+            return self._downloads
+
+    @property
     def repositories(self) -> Repositories:
         """Those of git."""
+        from holdall.build.gitcommand import Git
+        from holdall.build.gitsource import Repositories
+
         with self._lock:
             if self._repositories is None:
                 git = Git(self._secret, _ssh(self._options), self._stop, self.folder())
@@ -76,6 +87,8 @@ class Sources:
 
     def folder(self) -> str:
         """A new folder that goes with the build. Raises NoSpace, NotPermitted."""
+        from holdall.store import scratch
+
         with self._lock:
             path = self._stack.enter_context(scratch.folder(self.paths)) + "/files"
         os.mkdir(path, 0o755)
@@ -123,6 +136,8 @@ class Sources:
             return self._trees[name]
 
     def _mounted(self, diff_ids: tuple[str, ...]) -> int:
+        from holdall.linux.stack import view
+
         return view(self._stack.enter_context(self._store.snapshots.view(diff_ids)))
 
     def _empty(self) -> int:
@@ -131,6 +146,8 @@ class Sources:
 
 def _ssh(options: BuildOptions) -> Ssh:
     """What --ssh default gives: an agent's socket, or keys."""
+    from holdall.build.gitcommand import Ssh
+
     given = options.ssh.get("default")
     if given is None:
         return Ssh()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-
-from holdall.cli.table import columns
 from holdall.errors import DockerfileError, InvalidOption
 
 TYPE_CHECKING = False
@@ -76,6 +72,8 @@ def _place(source: Source, place: Location) -> str:
 
 
 def _check_json(done: Checked) -> dict[str, Any]:
+    import base64
+
     warnings = [
         {
             "ruleName": one.rule.name,
@@ -111,6 +109,8 @@ def _range(start: int, end: int) -> dict[str, Any]:
 
 
 def _targets(targets: tuple[Target, ...]) -> str:
+    from holdall.cli.table import columns
+
     rows = [("TARGET", "DESCRIPTION")]
     for one in targets:
         name = one.name or ("" if one.default else f"{one.number}")
@@ -127,6 +127,8 @@ def _target_json(one: Target) -> dict[str, Any]:
 
 
 def _outline(outline: Outline) -> str:
+    from holdall.cli.table import columns
+
     head = [("TARGET:", outline.name or "(default)")]
     if outline.description:
         head.append(("DESCRIPTION:", outline.description))
@@ -170,4 +172,6 @@ def _needed(one: Needed) -> dict[str, Any]:
 
 
 def _json(value: object) -> str:
+    import json
+
     return json.dumps(value, indent=2, ensure_ascii=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from holdall.engine.step_container import StepContainer
 from holdall.errors import CommandNotExecutable, CommandNotFound, StepFailed
 
 TYPE_CHECKING = False
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from holdall.build.stop import Stop
     from holdall.engine.attachment import Attachment
     from holdall.engine.engine import Engine
+    from holdall.engine.step_container import StepContainer
     from holdall.events import Reporter
     from holdall.image.image import Image as StoredImage
     from holdall.layer.hashing import Writable
@@ -43,6 +43,8 @@ class StepRunner:
 
     def run(self, work: RunWork, out: Writable, tell: Callable[[bytes], None]) -> None:
         """Execute a step and write the tar of what it changed."""
+        from holdall.engine.step_container import StepContainer
+
         with StepContainer(self._engine, work, self._options, self._stop) as step:
             try:
                 attachment = step.open()

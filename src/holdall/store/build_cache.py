@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -103,6 +102,8 @@ class BuildCache:
 
 def digest_of(fd: int) -> str:
     """sha256, in hex, of what is behind a descriptor's position."""
+    import hashlib
+
     hasher = hashlib.sha256()
     while data := os.read(fd, CHUNK):
         hasher.update(data)

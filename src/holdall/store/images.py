@@ -144,6 +144,12 @@ class ImageStore:
         the image this one was made from here. With `member` it will be found by its platform under any name that
         stands for `index`. Raises IntegrityError, InvalidManifest, NoSpace, BlobNotFound.
         """
+        if index is None and not (parent or pulled or member):
+            from holdall.store.again import same
+
+            found = same(self, image, reference)
+            if found is not None:
+                return found
         from holdall.store.image_writer import write
 
         return write(

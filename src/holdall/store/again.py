@@ -1,0 +1,28 @@
+"""An image that is here already under the name it is to get: found without any of what writing one needs."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.image.image import Image
+    from holdall.oci.reference import Reference
+    from holdall.store.images import ImageStore
+    from holdall.store.records import ImageRecord
+
+
+def same(store: ImageStore, image: Image, reference: Reference | None) -> ImageRecord | None:
+    """The image as it is stored, if writing it as `reference` would change nothing."""
+    manifest = str(image.digest)
+    row = store.database.one("SELECT 1 FROM manifests WHERE digest = ? AND image = ?", (manifest, str(image.id)))
+    if row is None:
+        return None
+    if reference is not None:
+        if reference.digest is not None:
+            return None
+        row = store.database.one(
+            "SELECT 1 FROM names WHERE name = ? AND image = ? AND target = ? AND manifest = ?",
+            (str(reference), str(image.id), manifest, manifest),
+        )
+        if row is None:
+            return None
+    return store.at(str(image.id), manifest)
