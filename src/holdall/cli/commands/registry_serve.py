@@ -31,6 +31,8 @@ def arguments(parser: Parser) -> None:
     parser.flag("--tokens", help="give out signed tokens at /token, and ask clients for them (Docker's scheme)")
     parser.value("--tls-cert", help="certificate chain (PEM), loaded again when it changes", metavar="FILE")
     parser.value("--tls-key", help="its key, unless it is in the same file", metavar="FILE")
+    parser.flag("--tls-generate", help="make an authority and a certificate, keep them in the storage, renew them")
+    parser.values("--tls-name", help="with --tls-generate: a host name or address clients use", metavar="NAME")
     parser.value("--access-log", help='a JSON line for each request; "-" is standard error', metavar="FILE")
     parser.value("--audit-log", help="a JSON line for each change and each refusal", metavar="FILE")
     parser.value("--workers", help="processes that serve (default: the processors, 4 at most)", metavar="N", type=int)
@@ -68,6 +70,8 @@ def main(state: State, options: Namespace) -> int:
         tokens=options.tokens,
         tls_cert=options.tls_cert or "",
         tls_key=options.tls_key or "",
+        tls_generate=options.tls_generate,
+        tls_names=tuple(options.tls_name),
         access_log=options.access_log or "",
         audit_log=options.audit_log or "",
         workers=default_workers() if options.workers is None else options.workers,
@@ -77,4 +81,11 @@ def main(state: State, options: Namespace) -> int:
         lease=parse_duration(options.gc_lease) / 1e9,
         untagged=-1.0 if options.gc_untagged is None else parse_duration(options.gc_untagged) / 1e9,
     )
-    return serve(chosen, lambda url: state.note(f"serving {options.storage} on {url}"))
+
+    def ready(url: str) -> None:
+        state.note(f"serving {options.storage} on {url}")
+        if chosen.tls_generate:
+            for line in chosen.certificates().advice(int(url.rpartition(":")[2])):
+                state.note(line)
+
+    return serve(chosen, ready)

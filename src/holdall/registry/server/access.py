@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.tokens import Tokens
 
 RELOAD_SECONDS = 1.0
-HURRY_SECONDS = 0.1
+HURRY_SECONDS = 0.02
 
 
 class Access:
@@ -79,11 +79,13 @@ class Access:
         return tuple([fingerprint(path) for path in (self._access, *found.files)])
 
     def _make_tokens(self, found: AccessFile) -> Tokens | None:
-        """None as long as there are no keys yet."""
-        if found.tokens is None or self._keys is None or not self._keys.raw:
+        """None as long as there are no keys yet; imported all the same, once for all processes that will be forked."""
+        if found.tokens is None:
             return None
         from holdall.registry.server.tokens import Tokens
 
+        if self._keys is None or not self._keys.raw:
+            return None
         return Tokens(found.tokens, found.issuers, self._keys.raw)
 
     def attach(self, shelf: Shelf) -> None:
@@ -109,7 +111,7 @@ class Access:
             self.tokens = self._make_tokens(self.settings)
 
     async def reload(self, note: Callable[[str], None], *, hurry: bool = False) -> None:
-        """Read again what changed since, at most once a second (in a hurry ten times); `note` is told of failures."""
+        """Read again what changed since, at most once a second (in a hurry fifty times); `note` is told of failures."""
         now = time.monotonic()
         early = RELOAD_SECONDS - HURRY_SECONDS if hurry else 0.0
         if self.people is None or now < self._next_look - early:

@@ -1,17 +1,18 @@
 """Rate limits: how many requests and bytes a client may have a second. Token buckets in memory that processes share.
 
 A client is a user, or an address that did not log in. Each bucket is one number, the moment at which it will be full
-again ("virtual scheduling", ITU-T I.371): taking from it moves that moment on. A bucket has no lock: two processes
-that take from it in the same microsecond may count one request for two, which lets a client have a little more than
-its limit, never less. Several machines do not share theirs.
+again ("virtual scheduling", ITU-T I.371): taking from it moves that moment on. Whoever does has the table's lock
+(fcntl(2), two microseconds). Several machines do not share theirs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import math
 import mmap
 import os
+from contextlib import contextmanager
 
 from holdall.record import record
 from holdall.registry.server import tables
@@ -20,12 +21,15 @@ from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdall.oci.jsonval import JsonObject
 
 SLOTS = 1 << 15
 NEAR = 8
 MAX_SPECIAL = 1_000
 MAX_WAIT = 3_600
+TINY = 1e-6
 BURST_SECONDS = 5.0
 BURST_BYTES_SECONDS = 60.0
 """A bucket holds what comes in this time unless the settings say otherwise."""
@@ -96,32 +100,55 @@ class Buckets:
 
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
-        self._memory = mmap.mmap(-1, slots * _WORDS * 8)
+        self._file = os.memfd_create("holdall-registry-limits", os.MFD_CLOEXEC)
+        os.ftruncate(self._file, slots * _WORDS * 8)
+        self._memory = mmap.mmap(self._file, slots * _WORDS * 8)
         self._owners = memoryview(self._memory).cast("Q")
         self._full = memoryview(self._memory).cast("d")
         self._key = os.urandom(16)
 
     def wait(self, client: str, limit: Limit, now: float) -> float:
         """Seconds until the client may ask again, 0.0 when it may now. Takes nothing."""
-        at = self._find(client)
-        return max(
-            _wait(self._full[at + 1], limit.requests, limit.burst - 1, now),
-            _wait(self._full[at + 2], limit.bytes, limit.burst_bytes, now),
-        )
+        with self._locked():
+            return self._wait(self._find(client), limit, now)
 
     def take(self, client: str, limit: Limit, now: float) -> float:
         """Like `wait`, and takes one request if the client may ask."""
-        wait = self.wait(client, limit, now)
-        if not wait and limit.requests:
+        with self._locked():
             at = self._find(client)
-            self._full[at + 1] = max(self._full[at + 1], now) + 1 / limit.requests
-        return wait
+            wait = self._wait(at, limit, now)
+            if not wait and limit.requests:
+                self._full[at + 1] = max(self._full[at + 1], now) + 1 / limit.requests
+            return wait
 
     def spend(self, client: str, limit: Limit, count: float, now: float) -> None:
         """Take bytes, also more than are there: what is owed is waited for before the next request."""
         if limit.bytes and count:
-            at = self._find(client)
-            self._full[at + 2] = max(self._full[at + 2], now) + count / limit.bytes
+            with self._locked():
+                at = self._find(client)
+                self._full[at + 2] = max(self._full[at + 2], now) + count / limit.bytes
+
+    def close(self) -> None:
+        """Let go of the memory; nothing may be taken any more."""
+        self._owners.release()
+        self._full.release()
+        self._memory.close()
+        os.close(self._file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Have the table alone. The lock is a process's, also of those that inherited the file."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1)
+
+    def _wait(self, at: int, limit: Limit, now: float) -> float:
+        return max(
+            _wait(self._full[at + 1], limit.requests, limit.burst - 1, now),
+            _wait(self._full[at + 2], limit.bytes, limit.burst_bytes, now),
+        )
 
     def _find(self, client: str) -> int:
         """The client's slot: its own, else a free one, else that of whoever is nearest to a full bucket."""
@@ -140,14 +167,21 @@ class Buckets:
 
 def _wait(full: float, rate: float, spare: float, now: float) -> float:
     """How long until at most `spare` is missing from a bucket that will be full at `full`."""
-    return max(0.0, full - now - spare / rate) if rate else 0.0
+    wait = full - now - spare / rate if rate else 0.0
+    return wait if wait > TINY else 0.0
 
 
 class Limiter:
     """The limits as requests meet them."""
 
     def __init__(self, buckets: Buckets | None = None) -> None:
-        self._buckets = Buckets() if buckets is None else buckets
+        self._given = buckets
+
+    @property
+    def _buckets(self) -> Buckets:
+        if self._given is None:
+            self._given = Buckets()
+        return self._given
 
     def look(self, limits: Limits, user: str, address: str, now: float) -> None:
         """Raise Refusal (429) when the client may not ask now."""

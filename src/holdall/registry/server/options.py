@@ -11,6 +11,10 @@ from holdall.registry.server.access import Access
 from holdall.registry.server.exchange import LEASE_SECONDS, MAX_BLOB
 from holdall.registry.server.location import Location
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdall.registry.server.certificates import Certificates
+
 MAX_WORKERS = 64
 DEFAULT_WORKERS = 4
 
@@ -28,6 +32,8 @@ class ServeOptions:
     tokens: bool = False
     tls_cert: str = ""
     tls_key: str = ""
+    tls_generate: bool = False
+    tls_names: tuple[str, ...] = ()
     access_log: str = ""
     audit_log: str = ""
     workers: int = 1
@@ -42,6 +48,16 @@ class ServeOptions:
     def location(self) -> Location:
         """Where rows and bytes are: `where`, or files in the folder `storage`."""
         return Location(self.storage) if self.where is None else self.where
+
+    def certificates(self) -> Certificates:
+        """The certificates that are made for this server. Raises InvalidOption."""
+        from holdall.registry.server.certificates import Certificates, check_names, default_names
+
+        if not self.location.lasting:
+            raise InvalidOption("--tls-generate needs a folder to keep its keys in", hint="give --scratch DIR")
+        check_names(self.tls_names)
+        folder = os.path.join(self.location.folder, "tls")
+        return Certificates(folder, self.tls_names or default_names(self.host))
 
     def access(self) -> Access:
         """The gate, with its files read. Raises OSError, InvalidInput, Unsupported."""
@@ -91,6 +107,10 @@ def check(options: ServeOptions) -> None:
         )
     if options.tls_key and not options.tls_cert:
         raise InvalidOption("--tls-key goes with --tls-cert")
+    if options.tls_generate and options.tls_cert:
+        raise InvalidOption("--tls-generate and --tls-cert contradict each other")
+    if options.tls_names and not options.tls_generate:
+        raise InvalidOption("--tls-name goes with --tls-generate")
     if options.access().open and not is_loopback(options.host):
         raise InvalidOption(
             f'refusing to listen on "{options.host or "*"}" without credentials: everybody could push',

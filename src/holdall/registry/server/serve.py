@@ -17,6 +17,7 @@ import uuid
 
 from holdall.errors import PortInUse
 from holdall.linux.process import PR_SET_PDEATHSIG, prctl, set_title
+from holdall.record import replace
 from holdall.registry.server.limits import Buckets
 from holdall.registry.server.meters import Meters
 from holdall.registry.server.options import check
@@ -53,6 +54,10 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(options: ServeOptions, ready: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; `ready` is told the URL. Raises HoldallError and OSError before that."""
     check(options)
+    if options.tls_generate:
+        certificates = options.certificates()
+        certificates.renew(time.time())
+        options = replace(options, tls_cert=certificates.server)
     catalog, blobs = open_storage(options.location, first=True)
     blobs.close()
     catalog.close()

@@ -23,7 +23,7 @@ MAX_TOKEN = 16 << 10
 _KEYS = {"realm", "service", "lifetime", "login_lifetime"}
 _ISSUER_KEYS = {"name", "issuer", "keys", "audience"}
 _SERVICE = re.compile(r"[A-Za-z0-9._:/-]{1,255}")
-_URL = re.compile(r'https?://[^\s"\\/@?#]+[^\s"\\?#]*')
+_URL = re.compile(r'https?://[^\s"\\/@?#]+(?:/[^\s"\\?#]*)?')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

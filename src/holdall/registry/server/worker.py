@@ -8,6 +8,7 @@ import time
 
 from aiohttp import web
 
+from holdall.errors import HoldallError
 from holdall.record import record
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web_protocol import RequestHandler
 
+    from holdall.registry.server.certificates import Certificates
     from holdall.registry.server.limits import Buckets
     from holdall.registry.server.meters import Meters
     from holdall.registry.server.options import ServeOptions
@@ -59,6 +61,7 @@ class Worker:
         self._silent: dict[RequestHandler, float] = {}
         self._tls: ssl.SSLContext | None = None
         self._tls_seen = ""
+        self._certificates: Certificates | None = None
 
     async def run(self) -> None:
         """Serve. Raises OSError and HoldallError when the storage or the access files cannot be used."""
@@ -89,6 +92,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, _reopen, log, audit)
         # the parent blocked them so that none comes before there is a handler
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        if options.tls_generate:
+            self._certificates = options.certificates()
         if options.tls_cert:
             self._tls, self._tls_seen = context(options.tls_cert, options.tls_key), self._certificate()
         # one connection accepted at a time, so that workers on one socket share a burst evenly
@@ -98,7 +103,7 @@ class Worker:
             while not self._stopping.is_set():
                 await self._pause(LOOK_SECONDS)
                 self._cut_silent(server, app)
-                self._renew_certificate(app)
+                await self._renew_certificate(app)
         finally:
             accepting.close()
             await self._drain(server, app)
@@ -126,7 +131,12 @@ class Worker:
     def _certificate(self) -> str:
         return fingerprint(self._options.tls_cert) + fingerprint(self._options.tls_key)
 
-    def _renew_certificate(self, app: App) -> None:
+    async def _renew_certificate(self, app: App) -> None:
+        if self._certificates is not None:
+            try:
+                await asyncio.to_thread(self._certificates.renew, time.time())
+            except (OSError, HoldallError) as err:
+                app.complain(f"the certificate cannot be renewed: {err}")
         if self._tls is None or self._certificate() == self._tls_seen:
             return
         self._tls_seen = self._certificate()
