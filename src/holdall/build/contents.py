@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import ExitStack
 
+from holdall.build.tree import Reader
 from holdall.layer.entry import Kind
 from holdall.record import replace
 from holdall.store.build_cache import digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from holdall.build.copying import Piece
@@ -48,6 +50,7 @@ class Contents:
         self._tree = tree
         # only the context's: mounts of stages have device and inode numbers that others had before them
         self._digests = digests if tree is not None and tree.own else None
+        self._own = tree is not None and tree.own
         self._held: dict[str, bytes] = {}
         self._room = HELD
 
@@ -56,25 +59,30 @@ class Contents:
         if self._digests is not None:
             self._digests.load([piece.item.status for piece in self.pieces if piece.item is not None])
         hasher = hashlib.sha256()
+        with ExitStack() as stack:
+            reader = None if self._tree is None else stack.enter_context(Reader(self._tree))
+            self._digest(hasher.update, reader)
+        return hasher.hexdigest()
+
+    def _digest(self, update: Callable[[bytes], None], reader: Reader | None) -> None:
         for piece in self.pieces:
             entry = piece.entry
             if piece.item is not None:
-                content = self._content(piece.item)
+                assert reader is not None
+                content = self._content(piece.item, reader)
             else:
                 content = hashlib.sha256(piece.data).hexdigest() if piece.data else ""
             facts = (
                 entry.name, entry.kind.value, entry.mode, entry.uid, entry.gid, entry.size, entry.link, entry.major,
                 entry.minor, content,
             )  # fmt: skip
-            hasher.update(repr((*facts, sorted(entry.xattrs.items())) if entry.xattrs else facts).encode())
-        return hasher.hexdigest()
+            update(repr((*facts, sorted(entry.xattrs.items())) if entry.xattrs else facts).encode())
 
-    def _content(self, item: Item) -> str:
+    def _content(self, item: Item, reader: Reader) -> str:
         known = None if self._digests is None else self._digests.get(item.status)
         if known is not None:
             return known
-        assert self._tree is not None
-        fd = self._tree.open(item)
+        fd = reader.open(item)
         try:
             data = None
             if item.status.st_size <= min(SMALL, self._room):
@@ -94,28 +102,27 @@ class Contents:
 
     def write(self, tar: TarWriter) -> bool:
         """Write the pieces to a layer; False when files changed since they were looked at. Raises DockerfileError."""
-        steady = True
-        for piece in self.pieces:
-            if piece.item is None:
-                tar.add(piece.entry, piece.data)
-                continue
-            data = self._held.get(piece.item.path)
-            if data is not None:
-                tar.add(piece.entry, data)
-            else:
-                steady = self._copy(piece, piece.item, tar) and steady
-        return steady
+        with ExitStack() as stack:
+            reader = None if self._tree is None else stack.enter_context(Reader(self._tree))
+            steady = [self._add(piece, tar, reader) for piece in self.pieces]
+        return all(steady)
 
-    def _copy(self, piece: Piece, item: Item, tar: TarWriter) -> bool:
-        assert self._tree is not None
-        fd = self._tree.open(item)
+    def _add(self, piece: Piece, tar: TarWriter, reader: Reader | None) -> bool:
+        """Write one; False when it changed."""
+        item = piece.item
+        data = piece.data if item is None else self._held.get(item.path)
+        if item is None or data is not None:
+            tar.add(piece.entry, data)
+            return True
+        assert reader is not None
+        fd = reader.open(item)
         try:
             before = os.fstat(fd)
             entry = piece.entry
             if before.st_size != entry.size and entry.kind is Kind.FILE:
                 entry = replace(entry, size=before.st_size)
             tar.add(entry, fd)
-            return not self._tree.own or (_same(before, item.status) and _same(os.fstat(fd), item.status))
+            return not self._own or (_same(before, item.status) and _same(os.fstat(fd), item.status))
         finally:
             os.close(fd)
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 4_000_000
 PATH_MAX = 4095
+MEMORY = 200_000
+"""Things of a tree that are remembered while the build lasts."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @record
@@ -67,6 +69,8 @@ class Tree:
         self.own = own
         self.path = path
         self.key = key
+        self._listed: dict[tuple[str, str], list[Item]] = {}
+        self._room = MEMORY
 
     def matches(self, word: str, *, deep: bool = False) -> list[Match]:
         """What a source word names, in order. A word without wildcard that names nothing is an error.
@@ -163,6 +167,16 @@ class Tree:
         return state
 
     def _children(self, path: str, name: str) -> list[Item]:
+        """What is in a folder, by name; looked at once, as long as there is room to remember it."""
+        found = self._listed.get((path, name))
+        if found is None:
+            found = self._read_folder(path, name)
+            if len(found) < self._room:
+                self._room -= len(found)
+                self._listed[path, name] = found
+        return found
+
+    def _read_folder(self, path: str, name: str) -> list[Item]:
         try:
             fd = fsop.open_in_root(self.root, path, _FOLDER)
         except OSError as err:
@@ -190,8 +204,35 @@ class Tree:
 
     def open(self, item: Item) -> int:
         """A descriptor of a regular file. Raises DockerfileError when it is none any more, or cannot be read."""
+        with Reader(self) as reader:
+            return reader.open(item)
+
+
+class Reader:
+    """Opens files of a tree, quickest when those of a folder come one after the other. For one thread."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._folder = ""
+        self._fd = -1
+
+    def __enter__(self) -> Reader:  # noqa: PYI034
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def open(self, item: Item) -> int:
+        """As `Tree.open`."""
+        folder, _, name = item.path.rpartition("/")
         try:
-            fd = fsop.open_in_root(self.root, item.path, _FILE, resolve=fsop.RESOLVE_NO_SYMLINKS)
+            if folder != self._folder or self._fd < 0:
+                fd = fsop.open_in_root(self._tree.root, folder, _FOLDER, resolve=fsop.RESOLVE_NO_SYMLINKS)
+                if self._fd >= 0:
+                    os.close(self._fd)
+                self._fd, self._folder = fd, folder
+            fd = os.open(name, _FILE, dir_fd=self._fd)
         except OSError as err:
             raise _unreadable(item.path, err) from err
         if not stat.S_ISREG(os.fstat(fd).st_mode):
