@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 
-from holdall.build import binds, keys, settings
+from holdall.build import binds, foreign, keys, settings
 from holdall.build.progress import event
 from holdall.dockerfile import arguments, heredoc
-from holdall.errors import DockerfileError
+from holdall.errors import DockerfileError, StepFailed
 from holdall.record import record, replace
 
 TYPE_CHECKING = False
@@ -86,8 +86,11 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
             if data:
                 build.report(event(step, "output", data))
 
+        foreign.check(state.platform)
         try:
             build.runner.run(work, out, lambda data: tell(blotter.feed(data)))
+        except StepFailed as err:
+            raise foreign.explained(err, state.platform) from err
         finally:
             tell(blotter.end())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from holdall.errors import CommandNotExecutable, CommandNotFound, StepFailed
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     OnFail = Callable[[StepContainer, StepFailed], None]
 
 READ = 65536
+_names: dict[str, threading.Lock] = {}
 
 
 class StepRunner:
@@ -37,7 +39,9 @@ class StepRunner:
     def image(self, name: str, platform: str | None, report: Reporter) -> StoredImage:
         """A base image."""
         pull = "always" if self._options.pull else "missing"
-        found = self._engine.images.ensure(name, pull=pull, platform=platform, reporter=report)
+        # of two platforms of one image that are missing, the second to come must know of the first
+        with _names.setdefault(name, threading.Lock()):
+            found = self._engine.images.ensure(name, pull=pull, platform=platform, reporter=report)
         store = self._engine.images.writing
         return store.image(store.get(found.id))
 
@@ -68,8 +72,6 @@ class StepRunner:
 
 def _relayed(attachment: Attachment, tell: Callable[[bytes], None]) -> int | None:
     """Pass the output on as it comes; the exit code."""
-    import threading
-
     reader, writer = os.pipe2(os.O_CLOEXEC)
 
     def pump() -> None:

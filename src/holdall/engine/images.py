@@ -89,18 +89,27 @@ class Images:
 
         Raises ImageNotFound when it may not be pulled, else as `pull`.
         """
-        record = None if pull == "always" else self.store.find(name)
-        if record is not None and platform is not None and not _fits(record.platform, platform):
-            record = None
-        if record is not None:
+        from holdall.engine.transfer import ensured
+
+        here = self.store.find(name)
+        record = here
+        if here is not None and platform is not None and not _fits(here.platform, platform):
+            record = self._member(name, platform)
+        if record is not None and pull != "always":
             return self._image(record)
         if pull == "never":
             raise ImageNotFound(f'no image "{name}" in the store', hint="--pull=never keeps it from being pulled")
         try:
-            return self.pull(name, platform=platform, reporter=reporter)
+            return self._image(ensured(self._engine, name, platform, here, reporter))
         except RegistryError as err:
             err.hint = err.hint or "check the name, or make the image here: holdall pack, load, import"
             raise
+
+    def _member(self, name: str, platform: str) -> ImageRecord | None:
+        from holdall.oci.platform import Platform
+        from holdall.store.members import find
+
+        return find(self.store, name, Platform.parse(platform))
 
     def pull(
         self,

@@ -48,10 +48,31 @@ def client_options(options: TransferOptions | None) -> Options:
     )
 
 
-def pull(
-    engine: Engine, name: str, platform: str | None, options: TransferOptions | None, reporter: Reporter
+def ensured(
+    engine: Engine, name: str, platform: str | None, here: ImageRecord | None, reporter: Reporter
 ) -> ImageRecord:
-    """Fetch into the store: blobs as they come, each verified; then layers; then one commit names the image."""
+    """Fetch what is missing. The name stays with this machine's image (`here`) when another platform's is fetched,
+    which is then found under it by its platform.
+    """
+    foreign = platform is not None and not host().matches(Platform.parse(platform))
+    own = here is not None and host().matches(Platform.parse(here.platform))
+    return pull(engine, name, platform, None, reporter, member=foreign, named=not (foreign and own))
+
+
+def pull(
+    engine: Engine,
+    name: str,
+    platform: str | None,
+    options: TransferOptions | None,
+    reporter: Reporter,
+    *,
+    member: bool = False,
+    named: bool = True,
+) -> ImageRecord:
+    """Fetch into the store: blobs as they come, each verified; then layers; then one commit names the image.
+
+    With `member` it is found by its platform under names of its index, too; not `named`, only so.
+    """
     from holdall.registry import pull as client
     from holdall.store.layer_sink import LayerSink
 
@@ -62,7 +83,10 @@ def pull(
         sink = LayerSink(store.snapshots, hold, store.database)
         pulled = run(client.pull(reference, sink, platform=wanted, options=client_options(options), reporter=reporter))
         sink.finish(reference.name)
-        return store.write(pulled.image, reference, index=pulled.index, pulled=True, progress=reporter)
+        return store.write(
+            pulled.image, reference if named else None, index=pulled.index, pulled=True, member=member,
+            progress=reporter,
+        )  # fmt: skip
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
