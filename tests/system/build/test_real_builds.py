@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -46,6 +47,8 @@ OF_THE_MOMENT = (
     "etc/ssl/certs/ssl-cert-snakeoil.pem", "etc/ssl/private/ssl-cert-snakeoil.key", "var/cache/ldconfig/aux-cache",
 )  # fmt: skip
 """Files that a package's scripts or the engines write with what is true at that moment only."""
+OF_A_NEW_KEY = re.compile(r"etc/ssl/certs/[0-9a-f]{8}\.0")
+"""Links to certificates by their hash, among them one for a key that ssl-cert makes when it is installed."""
 OF_THE_MOMENT_BELOW = (
     "var/log/",
     "var/cache/",
