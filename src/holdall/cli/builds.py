@@ -43,8 +43,15 @@ class Report:
 
     def __call__(self, event: BuildEvent) -> None:
         """Tell of one event."""
-        if self._renderer is not None:
-            self._renderer(event)
+        renderer = self._renderer
+        if renderer is not None:
+            renderer(event)
+
+    def hush(self) -> None:
+        """Say no more: the terminal is somebody else's from now on."""
+        renderer, self._renderer = self._renderer, None
+        if renderer is not None:
+            renderer.close()
 
     def __enter__(self) -> Self:
         return self

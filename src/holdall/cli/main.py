@@ -105,6 +105,8 @@ def find_command(words: list[str]) -> tuple[str, list[str]]:
                 f'unknown command "holdall {name} {words[1]}"', hint=f"one of {', '.join(sorted(known))}"
             )
         return "help", [name]
+    if words[:2] == ["build", "logs"] and not os.path.isfile("logs/Dockerfile"):
+        return "builder_logs", words[2:]
     name = ALIASES.get(name, name)
     if name in COMMANDS:
         return name, words[1:]

@@ -117,7 +117,7 @@ class BuildHistory:
             args=step.shell or ("/bin/sh",), env=step.env, working_dir=step.working_dir or "/", user=step.user,
             network="default", mounts=(), what=step.line, shell=step.shell,
         )  # fmt: skip
-        work = RunWork(run, step.stack, {}, 0, Vault({}))
+        work = RunWork(run, step.stack, {}, 0, Vault({}), lambda _name: None)
         with self._engine.images.writing.hold() as hold:
             for diff_id in step.stack:
                 hold.keep_layer(Digest.parse(diff_id))

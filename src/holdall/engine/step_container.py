@@ -137,6 +137,12 @@ class StepContainer:
                 tried.append(args[0])
         raise StartError(f"there is no shell in these files: no {' and no '.join(tried)}")
 
+    def command(self, args: tuple[str, ...]) -> Attachment:
+        """Start a program in place of the command, without a terminal or input. Raises StartError and its kin."""
+        options = replace(self.container.config.options, command=args)
+        resolved = resolve(options, ContainerConfig(), HOSTNAME)
+        return self._open(replace(self.container.config, options=options, resolved=resolved), stdin=False)
+
     def terminal(self, args: tuple[str, ...]) -> Attachment:
         """Start a program with a terminal in place of the command. Raises StartError and its kin."""
         config = self.container.config

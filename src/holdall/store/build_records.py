@@ -189,14 +189,15 @@ def prune(paths: Paths, *, before: int | None = None) -> int:
 
 
 def trim(paths: Paths) -> None:
-    """Remove the oldest records beyond the budget. Raises InvalidOption (the setting)."""
+    """Keep the latest records that fit the budget, the very latest in any case. Raises InvalidOption (the setting)."""
     limit = Budget.parse(os.environ.get(BUDGET_VARIABLE) or DEFAULT_BUDGET).bytes(paths.root)
-    total = 0
+    total, is_full = 0, False
     for count, name in enumerate(names(paths)):
         path = f"{folder_of(paths)}/{name}"
         total += disk_usage(path)
-        if count >= MAX_RECORDS or (total > limit and count):
-            total -= _remove(path)
+        is_full = is_full or count >= MAX_RECORDS or (total > limit and count > 0)
+        if is_full:
+            _remove(path)
 
 
 def _started(name: str) -> int:

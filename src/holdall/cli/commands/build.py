@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from holdall.cli import build_calls, build_contexts, build_grants, build_limits, build_outputs
+from holdall.cli import build_calls, build_contexts, build_grants, build_limits, build_outputs, build_shell
 from holdall.engine.syntax import parse_labels
 from holdall.errors import InvalidOption
 
@@ -53,6 +53,7 @@ def arguments(parser: Parser) -> None:
     parser.value("--call", help="check, outline or targets: only tell that", default="", metavar="METHOD[,format=json]")
     parser.flag("--verify", help="build twice, the second time without the cache, and show the first difference")
     build_outputs.add(parser)
+    parser.value("--on-fail", help="shell: open one in the files of a RUN that fails", default="", metavar="WHAT")
     build_limits.add(parser)
     build_contexts.add(parser)
 
@@ -72,7 +73,8 @@ def main(state: State, options: Namespace) -> int:
 
         return verify(state, asked, quiet=options.quiet, progress=options.progress)
     with Report(state, quiet=options.quiet, progress=options.progress) as report:
-        image = state.engine.builds.build(asked, report=report)
+        failed = build_shell.on_fail(state, report, options.on_fail)
+        image = state.engine.builds.build(asked, report=report, on_fail=failed)
     _tell(options, image)
     if not build_outputs.uses_stdout(asked):
         state.print(image.id)
