@@ -1,4 +1,4 @@
-"""htpasswd files: who has which password. bcrypt and what else the C library's crypt(3) knows; argon2 with argon2-cffi.
+"""htpasswd files: who has which password. bcrypt and what else the C library's crypt(3) knows; argon2 by argon2-cffi.
 
 A right password is remembered for as long as the file stays the same, as a keyed hash: bcrypt costs 50 ms of work by
 design, and clients send the password with each request.
@@ -25,6 +25,8 @@ MAX_USER = 255
 MAX_PASSWORD = 1_024
 MAX_REMEMBERED = 1_024
 CRYPT_DATA = 32_768
+MAX_MEMORY = 1 << 20
+"""KiB that one argon2 hash may take."""
 
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 _CRYPT = (*_BCRYPT, "$y$", "$7$", "$6$", "$5$")
@@ -72,6 +74,8 @@ class Passwords:
             raise InvalidInput(f'"{path}" is not utf-8') from err
         for hashed in users.values():
             _verifier(hashed)
+            if hashed.startswith(_ARGON2):
+                _check_argon2(hashed, path)
         return cls(users)
 
     def remembered(self, user: str, password: str) -> bool:
@@ -102,21 +106,32 @@ class Passwords:
 
 def _verifier(hashed: str) -> Callable[[str, str], bool]:
     if hashed.startswith(_ARGON2):
-        try:
-            from argon2 import PasswordHasher
-            from argon2.exceptions import Argon2Error, InvalidHash
-        except ImportError as err:
-            raise Unsupported("argon2 hashes need the package argon2-cffi", hint="use htpasswd -B (bcrypt)") from err
-
-        def argon2(password: str, text: str) -> bool:
-            try:
-                return bool(PasswordHasher().verify(text, password))
-            except (Argon2Error, InvalidHash):
-                return False
-
-        return argon2
+        return _argon2
     _libcrypt()
     return _crypt
+
+
+def _argon2(password: str, hashed: str) -> bool:
+    from argon2 import PasswordHasher
+    from argon2.exceptions import Argon2Error, InvalidHash
+
+    try:
+        return bool(PasswordHasher().verify(hashed, password))
+    except (Argon2Error, InvalidHash):
+        return False
+
+
+def _check_argon2(hashed: str, where: str) -> None:
+    """Refuse what would never fit, or take the machine's memory. Raises InvalidInput."""
+    from argon2 import extract_parameters
+    from argon2.exceptions import InvalidHash
+
+    try:
+        memory = extract_parameters(hashed).memory_cost
+    except (InvalidHash, ValueError, TypeError) as err:
+        raise InvalidInput(f'"{where}" has a malformed argon2 hash') from err
+    if memory > MAX_MEMORY:
+        raise InvalidInput(f'"{where}" has an argon2 hash that takes {memory >> 10} MiB', hint="use 1 GiB at most")
 
 
 def _crypt(password: str, hashed: str) -> bool:

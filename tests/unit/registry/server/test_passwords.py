@@ -70,3 +70,37 @@ def test_a_file_that_is_no_text_or_too_long_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"#" * ((4 << 20) + 1))
     with pytest.raises(InvalidInput, match="more than"):
         Passwords.read(str(file))
+
+
+@pytest.mark.parametrize("kind", ["argon2id", "argon2i", "argon2d"])
+def test_argon2(tmp_path: Path, kind: str) -> None:
+    from argon2 import PasswordHasher, Type
+
+    kinds = {"argon2id": Type.ID, "argon2i": Type.I, "argon2d": Type.D}
+    hashed = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1, type=kinds[kind]).hash("secret")
+    assert hashed.startswith(f"${kind}$")
+    (tmp_path / "users").write_text(f"alice:{hashed}\n")
+    users = Passwords.read(str(tmp_path / "users"))
+    assert users.check("alice", "secret")
+    assert users.remembered("alice", "secret")
+    assert not users.check("alice", "Secret")
+    assert not users.check("alice", "x" * 5000)
+    assert not users.check("bob", "secret")
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    ["$argon2id$", "$argon2id$v=19$m=64,t=1,p=1$x", "$argon2x$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA",
+     "$argon2id$v=19$m=99999999,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"],
+)  # fmt: skip
+def test_argon2_hashes_that_nobody_can_have_meant(tmp_path: Path, hashed: str) -> None:
+    (tmp_path / "users").write_text(f"alice:{hashed}\n")
+    with pytest.raises(InvalidInput, match="argon2 hash"):
+        Passwords.read(str(tmp_path / "users"))
+
+
+def test_the_mark_of_a_user_changes_with_the_password() -> None:
+    one, two = Passwords({"a": "$2b$x", "b": "$2b$x"}), Passwords({"a": "$2b$y"})
+    assert one.mark("a") == one.mark("b") != two.mark("a")
+    assert one.mark("c") == ""
+    assert "$2b$" not in one.mark("a")
