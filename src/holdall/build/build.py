@@ -180,6 +180,10 @@ class Build:
             self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
         return self._store.image(self._store.get(record.id))
 
+    def known_images(self) -> list[tuple[str, Image]]:
+        """All base images that this build has asked for, by their names."""
+        return [(name, image) for (name, _), image in self._images.items()]
+
     def _ensured(self, name: str, platform: Platform) -> Image:
         step = self.step("", 0, 0, f"FROM {name}", str(platform), BASE)
         begun = False

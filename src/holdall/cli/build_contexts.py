@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 
 from holdall.errors import InvalidOption
 
@@ -57,6 +56,8 @@ def _named(text: str) -> tuple[str, str]:
 
 def _kept(stream: BinaryIO) -> BinaryIO:
     """What can be read twice."""
+    import tempfile
+
     kept = tempfile.TemporaryFile()
     while data := stream.read(1 << 20):
         kept.write(data)

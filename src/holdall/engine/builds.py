@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdall.build.build import Build
     from holdall.build.checks import Checked, Outline, Target
     from holdall.build.compare import Difference
+    from holdall.build.export import Result
     from holdall.build.options import BuildOptions
     from holdall.build.progress import BuildReporter
     from holdall.build.recording import Recorder
@@ -51,12 +52,14 @@ class Builds:
         Raises DockerfileError, StepFailed, ImageNotFound, InvalidOption, Cancelled, and what a step or output raises.
         """
         from holdall.build import notices
-        from holdall.build.cache_export import Export
-        from holdall.engine import build_outputs, ssh_forward
+        from holdall.engine import build_outputs
         from holdall.engine.build_history import recorded
 
         build_outputs.check(options)
-        ssh_forward.check(options.ssh)
+        if options.ssh:
+            from holdall.engine import ssh_forward
+
+            ssh_forward.check(options.ssh)
         with (
             recorded(self._engine.paths, options) as recorder,
             self._opened(options, report, stop, recorder, on_fail) as build,
@@ -66,12 +69,23 @@ class Builds:
                 results = build.solve()
             finally:
                 notices.at_end(build)
-            export = Export(build, self._engine.images.writing, results)
-            inline = export.inline(options.cache_to, results)
-            made = build_outputs.Outputs(self._engine, build, results, inline, stream).run()
-            export.send_all(options.cache_to)
+            if options.cache_to:
+                made = self._exported(build, results, stream)
+            else:
+                made = build_outputs.Outputs(self._engine, build, results, ("",) * len(results), stream).run()
             recorder.images.append(made.id)
             return made
+
+    def _exported(self, build: Build, results: tuple[Result, ...], stream: BinaryIO | None) -> Built:
+        """The outputs, and the caches elsewhere."""
+        from holdall.build.cache_export import Export
+        from holdall.engine import build_outputs
+
+        wanted = build.options.cache_to
+        export = Export(build, self._engine.images.writing, results)
+        made = build_outputs.Outputs(self._engine, build, results, export.inline(wanted, results), stream).run()
+        export.send_all(wanted)
+        return made
 
     def start(self, options: BuildOptions) -> RunningBuild:
         """Begin a build in a thread of its own: iterate the result for its events, ask it for the image, or cancel."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 SECONDS = 5.0
 
 
 def commit_time(folder: str) -> int | None:
     """Seconds since the epoch; None outside a repository, without a commit, or without git."""
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", "-C", folder, "-c", f"safe.directory={os.path.abspath(folder)}", "log", "-1", "--format=%ct"],
