@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shutil
 import stat
 
 from holdall.build import keys, lookup
-from holdall.build.copying import Request, plan
 from holdall.errors import DockerfileError
 from holdall.record import record
 from holdall.store.cache_mounts import name_of
@@ -71,6 +69,8 @@ def facts(walker: Walker, one: Bound | None) -> object:
         return None
     if one.layers and not one.path:
         return list(one.layers)
+    from holdall.build.copying import Request, plan
+
     shown = plan(Request((_plain(one.path),), "/bound/"), one.tree, None)
     return keys.contents(shown, one.tree, walker.build.sources.digests)
 
@@ -123,6 +123,8 @@ def _copy(tree: Tree, item: Item, target: str, folders: list[tuple[str, os.stat_
 
 
 def _copy_data(tree: Tree, item: Item, target: str) -> None:
+    import shutil
+
     with open(tree.open(item), "rb", buffering=0) as old, open(target, "xb", buffering=0) as new:
         try:
             while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):

@@ -89,8 +89,6 @@ class Images:
 
         Raises ImageNotFound when it may not be pulled, else as `pull`.
         """
-        from holdall.engine.transfer import ensured
-
         here = self.store.find(name)
         record = here
         if here is not None and platform is not None and not _fits(here.platform, platform):
@@ -99,6 +97,8 @@ class Images:
             return self._image(record)
         if pull == "never":
             raise ImageNotFound(f'no image "{name}" in the store', hint="--pull=never keeps it from being pulled")
+        from holdall.engine.transfer import ensured
+
         try:
             return self._image(ensured(self._engine, name, platform, here, reporter))
         except RegistryError as err:

@@ -8,11 +8,11 @@ whoever wants it alone sees to it first that they are gone.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import time
 from contextlib import contextmanager
 
+from holdall.checksum import sha256
 from holdall.store.trees import remove_tree
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def name_of(identifier: str, base: str = "", owner: tuple[int | None, int | None
     parts = [identifier]
     if base or (owner is not None and owner != (None, None, None)):
         parts += [base, repr(owner)]
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return sha256("\0".join(parts).encode("utf-8", "surrogateescape"))[:32]
 
 
 class Given:
