@@ -111,7 +111,7 @@ def _clean(folder: str) -> str:
 
 def _queried(address: GitAddress, query: str) -> GitAddress:
     try:
-        pairs = parse_qs(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=20)
+        pairs = parse_qs(query, keep_blank_values=True, max_num_fields=20)
     except ValueError as err:
         raise InvalidInput(f'the query "{visible(query[:200])}" is malformed') from err
     values: dict[str, str] = {}

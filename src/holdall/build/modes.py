@@ -5,8 +5,8 @@ from __future__ import annotations
 from holdall.errors import DockerfileError
 from holdall.record import record
 
-ALL, STICKY = 0o777, 0o1000
-_WHO = {"u": 0o4700, "g": 0o2070, "o": 0o007, "a": 0o777}
+ALL, STICKY = 0o6777, 0o1000
+_WHO = {"u": 0o4700, "g": 0o2070, "o": 0o007, "a": 0o6777}
 _READ_WRITE_EXECUTE = {"r": 0o444, "w": 0o222, "x": 0o111}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 MAX_LENGTH = 200
@@ -100,7 +100,7 @@ def _action(who: int, operator: str, letters: str, text: str) -> list[_Action]:
 def _changed(mode: int, action: _Action, *, executable: bool) -> int:
     # set-ID bits are of whoever is named; the sticky bit changes only where it is written
     named = action.who or ALL
-    reach = (action.who or 0o6777) | (action.bits & STICKY)
+    reach = named | (action.bits & STICKY)
     if action.copied:
         source = mode >> _SHIFT[action.copied] & 7
         bits = (source << 6 | source << 3 | source) & named

@@ -10,6 +10,7 @@ from holdall.build.keys import contents
 from holdall.build.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -19,9 +20,15 @@ class Remembered:
     def __init__(self) -> None:
         self.asked = 0
 
-    def of(self, _fd: int) -> str:
+    def load(self, _statuses: Sequence[os.stat_result]) -> None:
+        pass
+
+    def get(self, _status: os.stat_result) -> str:
         self.asked += 1
         return "stale"
+
+    def keep(self, _status: os.stat_result, _digest: str) -> None:
+        pass
 
 
 def test_only_files_of_the_context_are_remembered_by_their_numbers(tmp_path: Path) -> None:
