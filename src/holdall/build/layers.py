@@ -52,7 +52,7 @@ class StepLayers:
     def close(self) -> None:
         """Note what was of use, and how it can be found again."""
         if self._used or self._stamps:
-            self._cache.used(self._used, self._stamps)
+            BuildCache(self._hold.database, self._snapshots).used(self._used, self._stamps)
 
     def remembered(self, stamp: str) -> str | None:
         """The key of a step with this stamp (quick.py), "" when it makes no layer, None when it is not known."""

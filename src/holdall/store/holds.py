@@ -34,7 +34,8 @@ class HeldContent(ContentStore):
     def __init__(self, paths: Paths, discard: Callable[[set[str], set[str]], None] | None = None) -> None:
         super().__init__(paths)
         self._discard = discard
-        self._database = open_database(paths)
+        self.database = open_database(paths)
+        """A connection that does not wait for the disk: for what may be lost in a power cut."""
         self._held: set[str] = set()
         self._name = PREFIX + os.urandom(8).hex()
         try:
@@ -42,7 +43,7 @@ class HeldContent(ContentStore):
         except OSError as error:
             from holdall.store.ingest import failure
 
-            self._database.close()
+            self.database.close()
             raise failure(error, "cannot write to the store") from error
 
     def __enter__(self) -> Self:
@@ -73,7 +74,7 @@ class HeldContent(ContentStore):
         """Hold a blob and its layer, in one transaction."""
         subjects = [one for one in (str(digest), f"{LAYER}{diff_id}") if one not in self._held]
         if subjects:
-            with self._database.transaction() as database:
+            with self.database.transaction() as database:
                 for subject in subjects:
                     database.execute("INSERT OR IGNORE INTO holds VALUES (?, ?)", (self._name, subject))
             self._held.update(subjects)
@@ -83,16 +84,16 @@ class HeldContent(ContentStore):
         if self._lock.fd < 0:
             return
         try:
-            with self._database.transaction() as database:
+            with self.database.transaction() as database:
                 database.execute("DELETE FROM holds WHERE holder = ?", (self._name,))
         finally:
             self._lock.remove()
-            self._database.close()
+            self.database.close()
 
     def _keep(self, subject: str) -> None:
         if subject in self._held:
             return
-        with self._database.transaction() as database:
+        with self.database.transaction() as database:
             database.execute("INSERT OR IGNORE INTO holds VALUES (?, ?)", (self._name, subject))
         self._held.add(subject)
 
