@@ -35,7 +35,7 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
 
 @pytest.fixture(scope="session")
 def objectstore() -> Iterator[ObjectStore]:
-    """An S3-compatible store, one for the session: use a bucket of your own. The environment has credentials for it."""
+    """An S3-compatible store, one for the session: use a `place` of your own. The environment has credentials."""
     with pytest.MonkeyPatch.context() as patch, ObjectStore() as store:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)

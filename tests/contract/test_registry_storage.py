@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,13 +58,10 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     if request.param == "files":
         return Location(str(tmp_path / "storage"))
     store: ObjectStore = request.getfixturevalue("objectstore")
-    name = f"t{uuid.uuid4().hex}"
-    store.create_bucket(name)
     if request.param == "objects":
-        return Location(f"s3://{name}", str(tmp_path / "rows"), store.url, scratch=str(tmp_path / "scratch"))
+        return Location(store.place(), str(tmp_path / "rows"), store.url, scratch=str(tmp_path / "scratch"))
     database: Postgres = request.getfixturevalue("postgres")
-    database.create_schema(name)
-    return Location(f"s3://{name}/some/where", database.url(name), store.url)
+    return Location(store.place(), database.schema(), store.url)
 
 
 @pytest.fixture

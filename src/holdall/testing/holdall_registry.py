@@ -11,22 +11,25 @@ import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 COMMAND = [sys.executable, "-c", "from holdall.cli.entry import run; run()", "registry"]
 
 
 class HoldallRegistry:
-    """The server; a context manager. `folder` takes the storage; `options` are more words for `serve`.
+    """The server; a context manager. `folder` takes the storage, unless that is said, and what it writes to standard
+    error; `options` are more words for `serve`, `where` those that every command on the storage needs.
 
     `host` is "127.0.0.1:PORT" and stays the same when it is killed and started again.
     """
 
-    def __init__(self, folder: str, *options: str) -> None:
-        self.storage = os.path.join(folder, "storage")
+    def __init__(self, folder: str, *options: str, storage: str = "", where: Sequence[str] = ()) -> None:
+        self.storage = storage or os.path.join(folder, "storage")
         self.log = os.path.join(folder, "stderr")
         self.host = ""
-        self._options = options
+        self._options = (*where, *options)
+        self._where = where
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,12 +45,12 @@ class HoldallRegistry:
             self._process = subprocess.Popen(
                 [*COMMAND, *words], stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
-        while "://" not in (said := self.said()) or "\n" not in said:
+        while " on http" not in (said := self.said()) or "\n" not in said:
             if self._process.poll() is not None:
                 self._process = None
                 raise RuntimeError(self.said())
             time.sleep(0.01)
-        self.host = said.partition("://")[2].partition("\n")[0]
+        self.host = said.partition(" on http")[2].partition("://")[2].partition("\n")[0]
 
     def said(self) -> str:
         """What it wrote to standard error since it was started."""
@@ -84,7 +87,7 @@ class HoldallRegistry:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `holdall registry VERB` on its storage."""
-        command = [*COMMAND, words[0], "--storage", self.storage, *words[1:]]
+        command = [*COMMAND, words[0], "--storage", self.storage, *self._where, *words[1:]]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+BUCKET = "tests"
 SIGN = "Running on "
 SECONDS = 60.0
 
 
 class ObjectStore:
-    """The server; a context manager. `url` is its endpoint. Clients need `ENVIRONMENT`."""
+    """The server, with a bucket; a context manager. `url` is its endpoint. Clients need `ENVIRONMENT`."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -43,11 +45,9 @@ class ObjectStore:
             aws_secret_access_key="test",
         )
 
-    def create_bucket(self, name: str) -> None:
-        """Make a bucket."""
-        client = self.client()
-        client.create_bucket(Bucket=name)
-        client.close()
+    def place(self) -> str:
+        """A part of the bucket that nobody else uses, as `--storage` takes it."""
+        return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
         with tempfile.NamedTemporaryFile("r", errors="replace", prefix="hmoto-") as log:
@@ -63,6 +63,9 @@ class ObjectStore:
                     raise RuntimeError(said)
                 time.sleep(0.02)
         self.url = said.partition(SIGN)[2].splitlines()[0].strip()
+        client = self.client()
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
         return self
 
     def __exit__(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -43,9 +44,11 @@ class Postgres:
         options = "&options=" + quote(f"-csearch_path={schema}") if schema else ""
         return f"postgresql://{USER}@/postgres?host={host}{options}"
 
-    def create_schema(self, name: str) -> None:
-        """Make a schema: tables that have nothing to do with others'."""
+    def schema(self) -> str:
+        """The URL of a schema that nobody else uses."""
+        name = f"t{uuid.uuid4().hex}"
         self.ask(f"CREATE SCHEMA {name}")
+        return self.url(name)
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Run a statement and return its rows."""

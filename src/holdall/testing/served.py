@@ -17,8 +17,9 @@ from holdall.oci.jsonval import dumps
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
+from holdall.registry.server.location import Location
 from holdall.registry.server.meters import Meters
-from holdall.registry.server.shelf import Shelf, open_local
+from holdall.registry.server.shelf import Shelf, open_storage
 from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.token_settings import MAX_TOKEN
 
@@ -95,9 +96,9 @@ def manifest(config: Digest, size: int, **more: object) -> bytes:
 
 
 @asynccontextmanager
-async def served(folder: str, access: Access) -> AsyncIterator[Server]:
-    """A server on a free port; storage and logs ("access.log", "audit.log") lie in `folder`."""
-    shelf = Shelf(*open_local(f"{folder}/storage"))
+async def served(folder: str, access: Access, where: Location | None = None) -> AsyncIterator[Server]:
+    """A server on a free port; logs ("access.log", "audit.log") lie in `folder`, as does the storage unless told."""
+    shelf = Shelf(*open_storage(where or Location(f"{folder}/storage"), first=True))
     logs = [Journal(f"{folder}/{name}") for name in ("access.log", "audit.log")]
     spool = Spool(folder_of(f"{folder}/storage"))
     app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], bounds=Bounds(MAX_BLOB), spool=spool)

@@ -46,6 +46,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     if wanted:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
     if not shelf.blobs.near and (url := await shelf.work(shelf.blobs.link, digest)) is not None:
+        exchange.note("pull", str(digest), size)
         return web.Response(status=307, headers={"Location": url, "Docker-Content-Digest": str(digest)})
     headers["Content-Length"] = str(end - first)
     try:

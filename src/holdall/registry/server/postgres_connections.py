@@ -70,12 +70,12 @@ class Asked:
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement."""
-        return self._db.execute(translate(sql), values)
+        return self._db.execute(translate(sql), clean(values))
 
     def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement for each row of values, in one round trip."""
         cursor = self._db.cursor()
-        cursor.executemany(translate(sql), values)
+        cursor.executemany(translate(sql), [clean(row) for row in values])
         return cursor
 
 
@@ -149,7 +149,7 @@ class Reading:
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement; its rows have all come when this returns."""
         with self._pool.one() as db:
-            return db.execute(translate(sql), values)
+            return Asked(db).execute(sql, values)
 
     def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement for each row of values."""
@@ -163,6 +163,13 @@ def translate(sql: str) -> bytes:
         return _translated[sql]
     except KeyError:
         return _translated.setdefault(sql, sql.replace("%", "%%").replace("?", "%s").encode())
+
+
+def clean(values: Sequence[Any]) -> Sequence[Any]:
+    """Values without NUL, which PostgreSQL's text cannot hold: what comes next after it in the order of bytes."""
+    if not any(isinstance(value, str) and "\0" in value for value in values):
+        return values
+    return [value.replace("\0", "\1") if isinstance(value, str) else value for value in values]
 
 
 def persist(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -207,6 +207,10 @@ class S3Blobs:
         if self._once is not None:
             self._once.close()
 
+    def segments(self, upload: str) -> list[Segment]:
+        """What of an upload counts now."""
+        return chain(self._segments(upload, self.entries(upload)))[0]
+
     def entries(self, upload: str) -> list[ObjectTypeDef]:
         """All objects of an upload."""
         return [one for page in self._pages(self.upload_key(upload)) for one in page.get("Contents", ())]

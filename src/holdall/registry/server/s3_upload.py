@@ -65,7 +65,7 @@ class S3Writing:
     def sync(self, digest: Digest) -> None:
         """See `Writing`. Has the store copy the segments, unless it has the blob."""
         self._shipping.settle()
-        if self._pieces > 1 and self._blobs.size(digest) != self.offset:
+        if self._shipping.segments and self._blobs.size(digest) != self.offset:
             self._prepare(digest)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -79,12 +79,10 @@ class S3Writing:
             raise Unavailable("this blob is just being removed", round(wait) + 1)
         if blobs.size(digest) == self.offset:
             self._abort()
-        elif self._pieces > 1:
+        elif shipping.segments:
             if not self._multipart:  # it was there a moment ago
                 self._prepare(digest)
             self._complete(digest)
-        elif shipping.segments:
-            self._copy_whole(blobs.key(digest), shipping.segments[0])
         else:
             body = b"" if shipping.spool is None else shipping.spool.body()
             with asking():
@@ -121,10 +119,6 @@ class S3Writing:
             self._shipping.close()
             self._held.close()
 
-    @property
-    def _pieces(self) -> int:
-        return len(self._shipping.segments) + (self._shipping.spool is not None)
-
     def _prepare(self, digest: Digest) -> None:
         blobs, segments, spool = self._blobs, self._shipping.segments, self._shipping.spool
         self._target = blobs.key(digest)
@@ -136,6 +130,9 @@ class S3Writing:
             self._parts = [one.result() for one in copies]
             if spool is not None:
                 self._parts.append(self._last_part(len(segments) + 1, spool))
+            if blobs.segments(self._upload) != segments:
+                # not all stores know the condition that the copies have
+                raise Unavailable("somebody else wrote to the upload", s3_client.RETRY_AFTER)
         except BaseException:
             for one in copies:
                 one.cancel()
@@ -166,18 +163,6 @@ class S3Writing:
                 Body=spool.body(),
             )
         return {"PartNumber": number, "ETag": done["ETag"]}
-
-    def _copy_whole(self, key: str, segment: Segment) -> None:
-        blobs = self._blobs
-        with asking():
-            blobs.client.copy_object(
-                Bucket=blobs.bucket,
-                Key=key,
-                CopySource={"Bucket": blobs.bucket, "Key": self._shipping.key(segment)},
-                CopySourceIfMatch=segment.tag,
-                MetadataDirective="REPLACE",
-                ContentType=TYPE,
-            )
 
     def _complete(self, digest: Digest) -> None:
         blobs, number = self._blobs, self._multipart
