@@ -117,12 +117,13 @@ class Repositories:
         lock = self._stop.acquire(f"{self._paths.ingest}/git-{name}.lock")
         try:
             if not self._has(path, commit):
+                existed = os.path.exists(f"{path}/used")
                 try:
                     self._fetch(path, commit)
-                except GitFailed:
-                    if not os.path.exists(f"{path}/used"):
+                except (GitFailed, PathNotFound):
+                    if not existed:
                         raise
-                    # what is there may be what a killed fetch left
+                    # it may be for what a killed fetch left there
                     shutil.rmtree(path)
                     self._fetch(path, commit)
             os.utime(f"{path}/used")
@@ -168,13 +169,20 @@ class Repositories:
             words = ["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", *options]
             try:
                 self._git.run([*words, "--", public(commit.remote), *refs], repository=path, remote=commit.remote)
-                self._git.run(["cat-file", "-e", commit.id + "^{tree}"], repository=path)
-                return
             except GitFailed as err:
-                if any(word in err.output for word in _UNREACHED):
+                if last or any(word in err.output for word in _UNREACHED):
                     raise
-                if last:
-                    raise PathNotFound(f'"{_shown(commit.remote)}" has no commit "{commit.id}"') from err
+                continue
+            if self._is_there(path, commit):
+                return
+        raise PathNotFound(f'"{_shown(commit.remote)}" has no commit "{commit.id}"')
+
+    def _is_there(self, path: str, commit: Commit) -> bool:
+        try:
+            self._git.run(["cat-file", "-e", commit.id + "^{tree}"], repository=path)
+        except GitFailed:
+            return False
+        return True
 
     def _write(self, repository: str, commit: Commit, folder: str, target: str) -> None:
         tree = f"{commit.id}:{folder}" if folder else commit.id
