@@ -22,10 +22,14 @@ def available() -> bool:
 
 
 class DockerDaemon:
-    """The daemon, without networks; a context manager. `folder` must exist and takes everything it writes."""
+    """The daemon, without networks; a context manager. `folder` must exist and takes everything it writes.
 
-    def __init__(self, folder: str) -> None:
+    `options` are more words for dockerd.
+    """
+
+    def __init__(self, folder: str, *options: str) -> None:
         self.folder = folder
+        self._options = options
         self.socket = f"{folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,7 +38,7 @@ class DockerDaemon:
         command = [
             "dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{self.folder}/data",
             "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
-            "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false",
+            "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false", *self._options,
         ]  # fmt: skip
         with open(f"{self.folder}/log", "ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -1,8 +1,8 @@
 """One blob on its way from an upstream into the storage, while any number of clients read what has come.
 
-The bytes go into an upload whose name follows from repository and digest. Who takes that upload brings the blob; a
-worker that finds it taken follows the other one, and takes over if that one ends. What a killed worker left is gone
-on with. The last bytes are held back until all are verified, so that no client ever gets a whole blob that is wrong.
+The bytes go into an upload whose name follows from repository and digest. Who holds that name brings the blob; a worker
+that finds it held follows the other one, and takes over if that one ends. What a killed worker left is gone on with.
+The last bytes are held back until all are verified, so that no client ever gets a whole blob that is wrong.
 """
 
 from __future__ import annotations
@@ -129,19 +129,31 @@ class Fetch:
                 self.size = self._offset = size
                 self._verified = True
                 return
-            writing = await shelf.work(self._take)
-            if writing is not None:
-                with writing:
-                    if await self._is_useless(writing):
-                        await shelf.work(writing.discard)
-                        continue
-                    await self._bring(writing)
-                return
+            held = await shelf.work(shelf.catalog.hold, f"mirror {self._upload}")
+            if held is not None:
+                held.__enter__()
+                try:
+                    if await self._lead():
+                        return
+                finally:
+                    await shelf.work(held.__exit__, None, None, None)
             if self._file is None:
                 self._file = await shelf.work(shelf.blobs.follow, self._upload)
             there = await shelf.work(shelf.blobs.offset, self._upload)
             self._progress(there or 0)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _lead(self) -> bool:
+        """Bring the blob; nobody else does. False when there is something to wait for, or it has come."""
+        writing = await self._shelf.work(self._take)
+        if writing is None:
+            return False
+        with writing:
+            if await self._is_useless(writing):
+                await self._shelf.work(writing.discard)
+                return False
+            await self._bring(writing)
+        return True
 
     async def _is_useless(self, writing: Writing) -> bool:
         """Whether the blob came between look and hold, or what is there of it cannot be read while the rest comes."""
