@@ -10,6 +10,7 @@ from holdall.record import record
 from holdall.registry.server.access import Access
 from holdall.registry.server.exchange import LEASE_SECONDS, MAX_BLOB
 from holdall.registry.server.location import Location
+from holdall.registry.server.mirror import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ServeOptions:
     untagged: float = -1.0
     lease: float = LEASE_SECONDS
     where: Location | None = None
+    mirrors: str = ""
 
     @property
     def location(self) -> Location:
@@ -105,6 +107,8 @@ def check(options: ServeOptions) -> None:
             "--anonymous-pull goes with --htpasswd or --tokens",
             hint='in an access file write anonymous = ["pull"]' if options.access_file else None,
         )
+    if options.mirrors:
+        settings.read(options.mirrors)
     if options.tls_key and not options.tls_cert:
         raise InvalidOption("--tls-key goes with --tls-cert")
     if options.tls_generate and options.tls_cert:

@@ -14,6 +14,7 @@ from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
 from holdall.registry.server.limits import Limiter
+from holdall.registry.server.mirror.mirroring import Mirroring
 from holdall.registry.server.passwords import fingerprint
 from holdall.registry.server.shelf import Shelf, open_storage
 from holdall.registry.server.spool import Spool, folder_of
@@ -79,6 +80,8 @@ class Worker:
             spool=Spool(folder_of(options.location.folder)) if options.access_file else None,
             instance=self._shared.instance,
         )
+        if options.mirrors:
+            app.mirroring = Mirroring(options.mirrors, shelf, self._meters, app.complain)
         server = web.Server(
             app,
             auto_decompress=False,
@@ -107,6 +110,8 @@ class Worker:
         finally:
             accepting.close()
             await self._drain(server, app)
+            if app.mirroring is not None:
+                await app.mirroring.close()
             log.close()
             audit.close()
             shelf.close()
