@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 
-from holdall.errors import CommandNotExecutable, CommandNotFound, StepFailed
+from holdall.errors import CommandNotExecutable, CommandNotFound, HoldallError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class StepRunner:
                 raise self._failed(step, err.message, err.exit_code) from err
             with attachment:
                 with self._stop.calling(step.kill):
-                    code = _relayed(attachment, tell)
+                    code = _relayed(attachment, tell, step.kill)
                 self._stop.check()
                 if code != 0:
                     raise self._failed(step, f"the command ended with exit code {code}", code or 1)
@@ -70,20 +71,30 @@ class StepRunner:
         return error
 
 
-def _relayed(attachment: Attachment, tell: Callable[[bytes], None]) -> int | None:
-    """Pass the output on as it comes; the exit code."""
+def _relayed(attachment: Attachment, tell: Callable[[bytes], None], kill: Callable[[], None]) -> int | None:
+    """Pass the output on as it comes; the exit code. When `tell` raises, the command is killed, and that is raised."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
+    failed: list[BaseException] = []
 
     def pump() -> None:
         while data := os.read(reader, READ):
-            tell(data)
+            try:
+                if not failed:
+                    tell(data)
+            except BaseException as err:  # noqa: BLE001  (raised by the thread that waits; the pipe must not fill)
+                failed.append(err)
+                with suppress(HoldallError, OSError):
+                    kill()
 
     thread = threading.Thread(target=pump, name="output")
     thread.start()
     try:
         attachment.relay(stdin=None, stdout=writer, stderr=writer)
-        return attachment.wait()
+        code = attachment.wait()
     finally:
         os.close(writer)
         thread.join()
         os.close(reader)
+    if failed:
+        raise failed[0]
+    return code

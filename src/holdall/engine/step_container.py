@@ -21,6 +21,7 @@ from holdall.oci.container_config import ContainerConfig
 from holdall.record import replace
 from holdall.store.cache_mounts import CacheMounts
 from holdall.store.containers import ContainerRow
+from holdall.supervisor.launch import LogLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,7 +158,12 @@ class StepContainer:
 
         mounts = self._mounts
         row = self._engine.containers.store.get(self.container.id)
-        more = {"bound": True, "asides": tuple(mounts.asides), "secret_env": tuple(mounts.environ)}
+        more = {
+            "bound": True,
+            "log": LogLimits(max_files=0),
+            "asides": tuple(mounts.asides),
+            "secret_env": tuple(mounts.environ),
+        }
         prepare(self._engine, row, config, more)
         return Attachment.open(
             self.container.connect(), self.container.id, start=True, stdin=stdin, stdout=True, stderr=not stdin,

@@ -14,11 +14,10 @@ from holdall.errors import ContainerNotFound, HoldallError, StartError
 from holdall.supervisor import binding, ending, fifos, keeper, kept, restarting, stopping
 from holdall.supervisor.container import Container
 from holdall.supervisor.launch import read_launch
-from holdall.supervisor.logfile import LogFile
 from holdall.supervisor.loop import IN, close
 from holdall.supervisor.output import Output
 from holdall.supervisor.ownlog import log, log_failure
-from holdall.supervisor.recorder import Recorder
+from holdall.supervisor.recorder import recorder
 from holdall.supervisor.runfolder import remove_run_folder, run_folders
 from holdall.supervisor.state import process_is, stored_state
 
@@ -132,10 +131,9 @@ def _go_on(supervisor: Supervisor, container: Container) -> None:
 def _resume_output(supervisor: Supervisor, container: Container, held: dict[str, int], mine: Unfinished | None) -> None:
     folder = supervisor.paths.container(container.id)
     run = supervisor.paths.container_run(container.id)
-    log_file = LogFile(folder, container.launch.log)
-    recorder = Recorder(container.id, log_file, run, supervisor.journal)
-    container.recorder = recorder
-    recorder.resume(fifos.STREAMS, mine)
+    reading = recorder(container.id, folder, container.launch.log, run, supervisor.journal)
+    container.recorder = reading
+    reading.resume(fifos.STREAMS, mine)
     for name in fifos.STREAMS:
         fd = held.pop(name, -1)
         if fd < 0 and not container.launch.terminal:
@@ -144,7 +142,7 @@ def _resume_output(supervisor: Supervisor, container: Container, held: dict[str,
             except FileNotFoundError:
                 continue
         if fd >= 0:
-            container.outputs.append(Output(supervisor.loop, fd, name, recorder, held=True))
+            container.outputs.append(Output(supervisor.loop, fd, name, reading, held=True))
 
 
 def _reserve_again(supervisor: Supervisor, container: Container) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdall.supervisor.launch import Launch
     from holdall.supervisor.loop import Loop, Timer
     from holdall.supervisor.output import Output, Sink
-    from holdall.supervisor.recorder import Recorder
+    from holdall.supervisor.recorder import Recorder, Unrecorded
     from holdall.supervisor.session import Session
     from holdall.supervisor.state import State
 
@@ -76,7 +76,7 @@ class Container:
         self.process: Process | None = None
         self.pidfd = -1
         self.outputs: list[Output] = []
-        self.recorder: Recorder | None = None
+        self.recorder: Recorder | Unrecorded | None = None
         self.reservations: list[socket.socket] = []
         self.stdin_writer = -1
         self.watchers: list[Watcher] = []
@@ -121,7 +121,7 @@ class Container:
             output.close()
         self.outputs = []
         if self.recorder is not None:
-            self.recorder.log.close()
+            self.recorder.close()
             self.recorder = None
         for reservation in self.reservations:
             reservation.close()

@@ -44,7 +44,8 @@ class RestartPolicy:
 
 @record
 class LogLimits:
-    """Bounds of a container's log: bytes per file and number of files kept, the one written to included."""
+    """Bounds of a container's log: bytes per file and number of files kept, the one written to included; 0 files: the
+    output goes only to whoever is attached."""
 
     max_size: int = DEFAULT_LOG_SIZE
     max_files: int = DEFAULT_LOG_FILES

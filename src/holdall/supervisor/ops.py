@@ -187,7 +187,7 @@ def update(supervisor: Supervisor, session: Session, request: Request) -> None:
             supervisor.surroundings.limit(launch, request["resources"])
         container.launch = launch
         if container.recorder is not None:
-            container.recorder.log.limit(launch.log)
+            container.recorder.limit(launch.log)
     session.reply()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdall.supervisor.loop import Loop
-    from holdall.supervisor.recorder import Recorder
+    from holdall.supervisor.recorder import Recorder, Unrecorded
 
 MAX_CHUNKS = 4
 MAX_LAST_CHUNKS = 64  # far more than a pipe holds: whoever still writes is none of the container's processes
@@ -96,7 +96,7 @@ class Output:
 
     __slots__ = ("_held", "_loop", "_recorder", "fd", "name", "sinks")
 
-    def __init__(self, loop: Loop, fd: int, name: str, recorder: Recorder, *, held: bool = False) -> None:
+    def __init__(self, loop: Loop, fd: int, name: str, recorder: Recorder | Unrecorded, *, held: bool = False) -> None:
         """With `held` nothing is read before `go_on`."""
         self.fd = fd
         self.name = name

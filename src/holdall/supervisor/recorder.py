@@ -13,15 +13,23 @@ from holdall.oci import timestamp
 from holdall.supervisor import lines
 from holdall.supervisor.durable import read_bounded
 from holdall.supervisor.journal import MAX_CHUNK
+from holdall.supervisor.logfile import LogFile
 from holdall.supervisor.ownlog import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.supervisor.journal import Journal, Unfinished
-    from holdall.supervisor.logfile import LogFile
+    from holdall.supervisor.launch import LogLimits
 
 
 _INT = struct.Struct("i")
+
+
+def recorder(container_id: str, folder: str, limits: LogLimits, run: str, journal: Journal) -> Recorder | Unrecorded:
+    """What reads the output of a container: into its log, or past it when that is to have no files."""
+    if limits.max_files == 0:
+        return Unrecorded()
+    return Recorder(container_id, LogFile(folder, limits), run, journal)
 
 
 class Recorder:
@@ -125,3 +133,38 @@ class Recorder:
 
     def _pending_path(self, stream: str) -> str:
         return f"{self._run}/begun.{stream}"
+
+    def limit(self, limits: LogLimits) -> None:
+        """Change the log's bounds."""
+        self.log.limit(limits)
+
+    def close(self) -> None:
+        """Close the log."""
+        self.log.close()
+
+
+class Unrecorded:
+    """Reads output that only whoever is attached gets: nothing of it is ever on disk."""
+
+    __slots__ = ()
+
+    def read(self, fd: int, _stream: str) -> bytes | None:
+        """Read one chunk; see `Recorder.read`."""
+        try:
+            return os.read(fd, MAX_CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def end(self, stream: str) -> None:
+        """The stream has ended."""
+
+    def resume(self, streams: tuple[str, ...], unfinished: Unfinished | None) -> None:
+        """Nothing was begun."""
+
+    def limit(self, limits: LogLimits) -> None:
+        """There are no bounds."""
+
+    def close(self) -> None:
+        """There is nothing to close."""

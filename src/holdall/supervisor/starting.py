@@ -15,11 +15,10 @@ from holdall.runtime.launch import Launch as RuntimeLaunch
 from holdall.runtime.launch import Overlay, Stdio
 from holdall.supervisor import ending, fifos
 from holdall.supervisor.bundles import read_filter, read_spec
-from holdall.supervisor.logfile import LogFile
 from holdall.supervisor.loop import IN
 from holdall.supervisor.output import Output
 from holdall.supervisor.ownlog import log, log_failure
-from holdall.supervisor.recorder import Recorder
+from holdall.supervisor.recorder import recorder
 from holdall.supervisor.runfolder import make_run_folder
 from holdall.supervisor.state import start_ticks
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from holdall.runtime.process import Process
     from holdall.supervisor.container import Container
+    from holdall.supervisor.recorder import Recorder, Unrecorded
     from holdall.supervisor.supervisor import Supervisor
 
     Done = Callable[[BaseException | None], None]
@@ -72,8 +72,7 @@ def _spawn(supervisor: Supervisor, container: Container) -> None:
             layers.ensure(root.mounts)
     seccomp = read_filter(launch.seccomp)
     make_run_folder(run)
-    recorder = Recorder(container.id, LogFile(folder, launch.log), run, supervisor.journal)
-    container.recorder = recorder
+    container.recorder = recorder(container.id, folder, launch.log, run, supervisor.journal)
     procs = supervisor.surroundings.make_cgroup(launch)
     order = RuntimeLaunch(
         bundle=folder,
@@ -129,7 +128,7 @@ def _open_stdin(container: Container, run: str) -> int:
     return inside
 
 
-def _recorder(container: Container) -> Recorder:
+def _recorder(container: Container) -> Recorder | Unrecorded:
     assert container.recorder is not None
     return container.recorder
 
