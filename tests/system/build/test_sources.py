@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from holdall.testing.command import CommandStore, busybox_available, busybox_tar
+from holdall.testing.supervised import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,7 @@ class Site:
         self.failures: list[int] = []
         self.headers: dict[str, str] = {}
         self.seen: list[dict[str, str]] = []
+        self.gate: threading.Event | None = None
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -68,6 +70,8 @@ class Site:
         path = unquote(urlsplit(request.path).path)
         self.asked.append(path)
         self.seen.append({key.lower(): value for key, value in request.headers.items()})
+        if self.gate is not None:
+            self.gate.wait(60)
         file = self.folder / path.lstrip("/")
         if self.failures:
             request.send_error(self.failures.pop(0))
@@ -456,3 +460,23 @@ def test_permissions_in_symbols(store: CommandStore, context: Path) -> None:
     assert found == {"/d": "drwxr-xr-x", "/d/plain": "-rw-r--r--", "/d/run": "-rwxr-xr-x", "/p": "-rwx-wx--x"}
     done = store.attempt("build", write(context, "FROM bb\nCOPY --chmod=u=q d /d\n"))
     assert '--chmod="u=q" is no mode' in done.stderr
+
+
+@needs_git
+def test_what_a_killed_build_fetched_goes_with_the_next(store: CommandStore, site: Site) -> None:
+    def left() -> list[str]:
+        return [name for name in os.listdir(store.paths.ingest) if name.startswith("work-")]
+
+    site.gate = threading.Event()
+    try:
+        process = store.begin("build", f"{site.url}/slow.git")
+        eventually(lambda: site.asked != [])
+        assert left()
+        process.kill()
+        process.communicate()
+    finally:
+        site.gate.set()
+    assert left()
+    (site.folder / "slow.tar").write_bytes(archive())
+    store.attempt("build", f"{site.url}/slow.tar")
+    assert not left()
