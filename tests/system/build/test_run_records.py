@@ -126,7 +126,7 @@ def test_records_have_a_budget_and_are_pruned(workshop: Workshop) -> None:
             more={"HOLDALL_BUILD_RECORDS_BUDGET": "5MiB"},
         )
     assert len(workshop.store.run("builder", "history", "-q").split()) == 2
-    workshop.store.run("builder", "prune")
+    workshop.store.run("builder", "prune", "-af")
     assert workshop.store.run("builder", "history", "-q") == ""
     assert "no record of a build" in workshop.store.attempt("build", "logs").stderr
 
