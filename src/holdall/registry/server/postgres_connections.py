@@ -35,6 +35,7 @@ WAIT_SECONDS = 30.0
 RETRY_AFTER = 5
 FIRST_PAUSE = 0.02
 MAX_PAUSE = 0.5
+MAX_RACES = 10
 
 _DEFAULTS = {
     "application_name": "holdall registry",
@@ -177,10 +178,14 @@ def persist(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
     Raises Unavailable after a few seconds, and OSError (ENOSPC) at once.
     """
-    deadline, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE
+    deadline, pause, races = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE, 0
     while True:
         try:
             return function(*args, **kwargs)
+        except psycopg.IntegrityError:  # what was found had gone, or come, when it was to be written
+            races += 1
+            if races > MAX_RACES:
+                raise
         except psycopg.Error as err:
             refusal = told(err)
             if refusal is None:
