@@ -69,7 +69,9 @@ def at_end(build: Build) -> None:
             _report(build, [Notice(*one) for one in json.loads(known)])
             return
         done = run(build, config)
-        found = [*_found(done), *_unused(build)]
+        from holdall.build import token_shapes
+
+        found = [*_found(done), *_unused(build), *token_shapes.notices(build.dockerfile, build.options.build_args)]
         _report(build, found)
         text = json.dumps([list(one.__dict__.values()) for one in found])
         if done.report.error is None and len(text) <= MAX_KEPT:
