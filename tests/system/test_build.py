@@ -180,7 +180,7 @@ def test_the_cache_can_be_listed_and_emptied(store: CommandStore, context: Path)
     folder = write(context, f"FROM bb\nRUN echo {time.time_ns()} > /x\n")
     image = built(store, folder)
     assert "RUN echo" in store.run("builder", "du")
-    store.run("builder", "prune")
+    store.run("builder", "prune", "-af")
     assert "RUN echo" not in store.run("builder", "du")
     assert shown(store, image, "true") == ""
     store.run("rmi", "-f", image)

@@ -9,7 +9,7 @@ from holdall.store import cache_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from holdall.build.build import Build
     from holdall.store.images import ImageStore
@@ -22,10 +22,11 @@ class Mounts:
         self._build = build
         self._store = store
         self._used: dict[str, str] = {}
+        self._changed: set[str] = set()
         self._lock = threading.Lock()
 
-    def use(self, folders: Iterable[tuple[str, str]]) -> None:
-        """A step has these cache mounts, by the names of their folders and ids; executed or not."""
+    def use(self, folders: Mapping[str, str]) -> None:
+        """A step has these cache mounts, ids by the names of their folders; executed or not."""
         with self._lock:
             self._used.update(folders)
 
@@ -37,7 +38,13 @@ class Mounts:
     def close(self) -> None:
         """Note that they were of use now."""
         if self._used:
-            cache_folders.note_used(self._store.database, self.named())
+            store = self._store
+            cache_folders.note_used(store.database, store.content.paths, self.named(), self._changed)
+
+    def executed(self, names: Iterable[str]) -> None:
+        """A command is about to have the folders of these names."""
+        with self._lock:
+            self._changed.update(names)
 
     def imported(self, name: str) -> Callable[[str], bool] | None:
         """What fills the folder of this name from a place of --cache-from; None when there is nothing for it."""

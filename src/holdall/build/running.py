@@ -75,8 +75,9 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
              if mount.type in ("bind", "cache")}  # fmt: skip
     known = _facts(walker, ready, build.options, bound)
     binding = {number: one for number, one in bound.items() if one}
-    build.mounts.use([(binds.cache_name(mount, bound[number]), mount.id)
-                      for number, mount in enumerate(ready.mounts) if mount.type == "cache"])  # fmt: skip
+    folders = {binds.cache_name(mount, bound[number]): mount.id
+               for number, mount in enumerate(ready.mounts) if mount.type == "cache"}  # fmt: skip
+    build.mounts.use(folders)
     work = RunWork(ready, state.diff_ids, binding, build.epoch, build.vault, build.mounts.imported)
 
     def fill(out: Writable) -> None:
@@ -87,6 +88,7 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
                 build.report(event(step, "output", data))
 
         foreign.check(state.platform)
+        build.mounts.executed(folders)
         try:
             build.runner.run(work, out, lambda data: tell(blotter.feed(data)))
         except StepFailed as err:

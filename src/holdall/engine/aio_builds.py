@@ -6,7 +6,7 @@ import asyncio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from typing import Self
 
     from holdall.build.checks import Checked, Outline, Target
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdall.engine.build_outputs import Built
     from holdall.engine.engine import Engine
     from holdall.engine.running_build import RunningBuild
-    from holdall.store.build_cache import CachedLayer
+    from holdall.store.build_usage import Item, Keep
 
 to_thread = asyncio.to_thread
 
@@ -78,10 +78,19 @@ class AsyncBuilds:
         """See `Builds.outline`."""
         return await to_thread(self._engine.builds.outline, options)
 
-    async def cached(self) -> tuple[CachedLayer, ...]:
+    async def cached(self) -> tuple[Item, ...]:
         """See `Builds.cached`."""
         return await to_thread(self._engine.builds.cached)
 
-    async def prune(self, *, before: int | None = None) -> int:
+    async def prune(
+        self,
+        *,
+        everything: bool = False,
+        before: int | None = None,
+        wanted: Callable[[Item], bool] | None = None,
+        keep: Keep | None = None,
+    ) -> tuple[tuple[Item, ...], int]:
         """See `Builds.prune`."""
-        return await to_thread(lambda: self._engine.builds.prune(before=before))
+        return await to_thread(
+            lambda: self._engine.builds.prune(everything=everything, before=before, wanted=wanted, keep=keep)
+        )

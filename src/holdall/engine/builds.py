@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from holdall.errors import DockerfileError, ImageNotFound
+from holdall.errors import DockerfileError, ImageNotFound, InvalidOption, NoSpace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from holdall.build.build import Build
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from holdall.engine.image import Image
     from holdall.engine.running_build import RunningBuild
     from holdall.oci.config import ImageConfig
-    from holdall.store.build_cache import BuildCache, CachedLayer
+    from holdall.store.build_usage import Item, Keep
 
 
 class Builds:
@@ -74,7 +74,8 @@ class Builds:
             else:
                 made = build_outputs.Outputs(self._engine, build, results, ("",) * len(results), stream).run()
             recorder.images.append(made.id)
-            return made
+        self._keep_budget()
+        return made
 
     def _exported(self, build: Build, results: tuple[Result, ...], stream: BinaryIO | None) -> Built:
         """The outputs, and the caches elsewhere."""
@@ -156,7 +157,7 @@ class Builds:
         from holdall.build.compare import difference
         from holdall.record import replace
 
-        again = self.build(replace(options, no_cache=True, tags=()), report)
+        again = self.build(replace(options, no_cache=True, tags=(), outputs=(), cache_to=()), report)
         store = self._engine.images.store
         try:
             return difference(store.image(image.record), store.image(again.record))
@@ -171,25 +172,38 @@ class Builds:
 
         return BuildHistory(self._engine)
 
-    def cached(self) -> tuple[CachedLayer, ...]:
-        """What the cache holds, the layer used last first."""
-        return self._cache().list()
+    def cached(self) -> tuple[Item, ...]:
+        """What builds keep between them (layers, cache mounts, clones), the thing used last first."""
+        from holdall.store import build_usage
 
-    def prune(self, *, before: int | None = None) -> int:
-        """Forget what was last used before that time (ns), None: everything; bytes that came free. Records of builds
-        that began before then go, too."""
-        from holdall.store import build_records
-        from holdall.store.image_writer import settle
+        return build_usage.items(self._engine.images.store)
 
-        layers = self._cache().drop(before)
+    def prune(
+        self,
+        *,
+        everything: bool = False,
+        before: int | None = None,
+        wanted: Callable[[Item], bool] | None = None,
+        keep: Keep | None = None,
+    ) -> tuple[tuple[Item, ...], int]:
+        """Let go of what was last used before that time (ns; None: whenever), as far as `keep` does not spare it: what
+        went, and the bytes that came free. With `everything` also of what takes no space: rows of layers that images
+        have too, and what is remembered of files; and, but with `wanted`, of records of builds that began before then.
+        """
+        from holdall.store import build_records, build_usage
+
         store = self._engine.images.writing
-        return settle(store, set(), layers)[1] + build_records.prune(self._engine.paths, before=before)
+        gone, freed = build_usage.prune(store, everything=everything, before=before, wanted=wanted, keep=keep)
+        if everything and wanted is None:
+            freed += build_records.prune(self._engine.paths, before=before)
+        return gone, freed
 
-    def _cache(self) -> BuildCache:
-        from holdall.store.build_cache import BuildCache
+    def _keep_budget(self) -> None:
+        from holdall.store import build_usage
 
-        store = self._engine.images.writing
-        return BuildCache(store.database, store.snapshots)
+        # the image is there, whatever the setting or the disk says: `system df` and `builder prune` tell of it
+        with suppress(InvalidOption, NoSpace):
+            build_usage.keep_budget(self._engine.images.writing)
 
 
 def epoch_of(options: BuildOptions) -> int | None:

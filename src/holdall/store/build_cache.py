@@ -86,19 +86,6 @@ class BuildCache:
         row = self._database.one("SELECT key FROM step_keys WHERE stamp = ?", (stamp,))
         return None if row is None else str(row[0])
 
-    def list(self) -> tuple[CachedLayer, ...]:
-        """All rows, the one used last first."""
-        return tuple([_row(row) for row in self._database.all(f"SELECT {COLUMNS} FROM build_cache ORDER BY used DESC")])
-
-    def drop(self, before: int | None = None) -> set[str]:
-        """Forget rows last used before that time (ns), None: all; the diff-ids that may have become garbage."""
-        with self._database.transaction() as database:
-            bound = (1 << 62) if before is None else before
-            gone = database.execute("SELECT diff_id FROM build_cache WHERE used < ?", (bound,)).fetchall()
-            database.execute("DELETE FROM build_cache WHERE used < ?", (bound,))
-            database.execute("DELETE FROM step_keys WHERE used < ?", (bound,))
-        return {diff_id for (diff_id,) in gone}
-
 
 def digest_of(fd: int) -> str:
     """sha256, in hex, of what is behind a descriptor's position."""

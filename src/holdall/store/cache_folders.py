@@ -11,7 +11,7 @@ from holdall.store.trees import disk_usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from holdall.paths import Paths
     from holdall.store.database import Database
@@ -34,15 +34,16 @@ def path_of(paths: Paths, name: str) -> str:
     return f"{folder_of(paths)}/{name}"
 
 
-def note_used(database: Database, folders: Iterable[tuple[str, str]]) -> None:
-    """Note that builds have used these folders, given by name and id, now."""
+def note_used(database: Database, paths: Paths, folders: Iterable[tuple[str, str]], changed: Collection[str]) -> None:
+    """Note that a build has used these folders, given by name and id, now; those `changed` are measured."""
     now = time.time_ns()
+    sizes = {name: disk_usage(path_of(paths, name)) for name in changed}
     with database.transaction():
         for name, ident in folders:
             database.execute(
-                """INSERT INTO cache_mounts (name, id, created, used, uses) VALUES (?1, ?2, ?3, ?3, 1)
-                ON CONFLICT (name) DO UPDATE SET id = ?2, used = ?3, uses = uses + 1""",
-                (name, ident[:500], now),
+                """INSERT INTO cache_mounts (name, id, created, used, uses, size) VALUES (?1, ?2, ?3, ?3, 1, ?4)
+                ON CONFLICT (name) DO UPDATE SET id = ?2, used = ?3, uses = uses + 1, size = IFNULL(?4, size)""",
+                (name, ident[:500], now, sizes.get(name)),
             )
 
 
@@ -58,9 +59,9 @@ def note_export(database: Database, name: str, text: str) -> None:
         database.execute("UPDATE cache_mounts SET exported = ? WHERE name = ?", (text, name))
 
 
-def folders(database: Database, paths: Paths) -> tuple[CacheFolder, ...]:
-    """All folders there are, the one used last first."""
-    rows = {row[0]: row[1:] for row in database.all("SELECT name, id, created, used, uses FROM cache_mounts")}
+def folders(database: Database, paths: Paths, *, measure: bool = True) -> tuple[CacheFolder, ...]:
+    """All folders there are, the one used last first. Without `measure` sizes are what was noted."""
+    rows = {row[0]: row[1:] for row in database.all("SELECT name, id, created, used, uses, size FROM cache_mounts")}
     found = []
     for name in listed(paths):
         path = path_of(paths, name)
@@ -69,8 +70,8 @@ def folders(database: Database, paths: Paths) -> tuple[CacheFolder, ...]:
         except FileNotFoundError:
             continue
         # folders of sharing=private beside the first have a number behind the name
-        ident, created, used, uses = rows.get(name.partition("-")[0], ("", changed, changed, 0))
-        found.append(CacheFolder(name, ident, disk_usage(path), created, max(used, changed), uses))
+        ident, created, used, uses, size = rows.get(name.partition("-")[0], ("", changed, changed, 0, 0))
+        found.append(CacheFolder(name, ident, disk_usage(path) if measure else size, created, used, uses))
     return tuple(sorted(found, key=lambda one: -one.used))
 
 

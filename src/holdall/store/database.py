@@ -26,7 +26,7 @@ else:
     except ImportError:
         import sqlite3
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_SECONDS = 30.0
 APPLICATION_ID = 0x486C6461
 FOLDERS = (

@@ -107,10 +107,10 @@ class _Plain:
 
 
 def own(kind: str, level: int) -> Recipe:
-    """The recipe of what `layer.compression.compressor` writes as "gzip", "zstd" or "none" at a level; gzip at levels
-    that ISA-L does not have (0, meaning not compressed, and 4 to 9) is zlib's.
+    """The recipe of what `layer.compression.compressor` writes as "gzip", "zstd" or "none" at a level; gzip at the
+    levels that ISA-L does not have (4 to 9) is zlib's.
     """
-    if kind == "gzip" and not 1 <= level <= 3:
+    if kind == "gzip" and level > 3:
         return signed(Recipe(ZLIB, level, header=GZIP_HEADER.hex()))
     if kind == "gzip":
         return signed(Recipe(ISAL, level, header=GZIP_HEADER.hex()))

@@ -160,4 +160,7 @@ VERSION_5 = (
 """Version 5. `step_keys`: a build step whose sources look like this to stat(2) has this key in `build_cache`, "" when
 it makes no layer."""
 
-MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5)
+VERSION_6 = ("ALTER TABLE cache_mounts ADD COLUMN size INTEGER NOT NULL DEFAULT 0",)
+"""Version 6. `cache_mounts.size`: bytes on disk after the last build that executed a step with the folder."""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6)

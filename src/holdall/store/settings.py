@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SYSTEM_FILE = "/etc/holdall/holdall.toml"
-VARIABLE = "HOLDALL_STORE_BUDGET"
+STORE, BUILD = "store", "build"
+VARIABLES = {STORE: "HOLDALL_STORE_BUDGET", BUILD: "HOLDALL_BUILD_BUDGET"}
 MAX_FILE = 1 << 20
 DEFAULT_BUDGET = "10%"
 SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(%|[kmgtp]?i?b?)\Z", re.IGNORECASE)
@@ -53,14 +54,17 @@ class Budget:
         return int(disk.f_blocks * disk.f_frsize * self.share)
 
 
-def budget(environ: Mapping[str, str] | None = None) -> Budget:
-    """The setting `store.budget`, 10% unless somebody has said otherwise. Raises InvalidOption."""
+def budget(environ: Mapping[str, str] | None = None, table: str = STORE) -> Budget:
+    """The setting `store.budget` or, of the build cache, `build.budget`; 10% unless somebody has said otherwise.
+
+    Raises InvalidOption.
+    """
     env = os.environ if environ is None else environ
-    if env.get(VARIABLE):
-        return Budget.parse(env[VARIABLE])
+    if env.get(VARIABLES[table]):
+        return Budget.parse(env[VARIABLES[table]])
     text = DEFAULT_BUDGET
     for path in files(env):
-        text = _read(path) or text
+        text = _read(path, table) or text
     return Budget.parse(text)
 
 
@@ -70,7 +74,7 @@ def files(env: Mapping[str, str]) -> tuple[str, ...]:
     return SYSTEM_FILE, os.path.join(config, "holdall/holdall.toml")
 
 
-def _read(path: str) -> str:
+def _read(path: str, wanted: str) -> str:
     import tomllib
 
     try:
@@ -86,13 +90,17 @@ def _read(path: str) -> str:
         tree = tomllib.loads(raw.decode())
     except ValueError as err:
         raise InvalidOption(f'"{path}" is no TOML: {err}') from err
-    table = tree.get("store", {})
-    unknown = [key for key in tree if key != "store"]
-    if isinstance(table, dict):
-        unknown += [f"store.{key}" for key in table if key != "budget"]
-    if unknown or not isinstance(table, dict):
-        raise InvalidOption(f'unknown key "{(unknown or ["store"])[0]}" in "{path}"', hint="use [store] with budget")
-    value = table.get("budget", "")
+    unknown = []
+    for name, table in tree.items():
+        if name not in VARIABLES or not isinstance(table, dict):
+            unknown.append(name)
+        else:
+            unknown += [f"{name}.{key}" for key in table if key != "budget"]
+    if unknown:
+        raise InvalidOption(
+            f'unknown key "{unknown[0]}" in "{path}"', hint="use [store] with budget, and [build] with budget"
+        )
+    value = tree.get(wanted, {}).get("budget", "")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise InvalidOption(f'"{path}": "budget" must be a text or a number of bytes')
     return str(value)
