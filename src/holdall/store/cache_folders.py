@@ -34,10 +34,11 @@ def path_of(paths: Paths, name: str) -> str:
     return f"{folder_of(paths)}/{name}"
 
 
-def note_used(database: Database, paths: Paths, folders: Iterable[tuple[str, str]], changed: Collection[str]) -> None:
-    """Note that a build has used these folders, given by name and id, now; those `changed` are measured."""
+def note_used(database: Database, paths: Paths, folders: Collection[tuple[str, str]], changed: Collection[str]) -> None:
+    """Note that a build has used these folders, given by name and id, now; those `changed` or new are measured."""
     now = time.time_ns()
-    sizes = {name: disk_usage(path_of(paths, name)) for name in changed}
+    known = {name for (name,) in database.all("SELECT name FROM cache_mounts")}
+    sizes = {name: disk_usage(path_of(paths, name)) for name, _ in folders if name in changed or name not in known}
     with database.transaction():
         for name, ident in folders:
             database.execute(
