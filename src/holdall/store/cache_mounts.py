@@ -70,25 +70,40 @@ class CacheMounts:
         and used by nobody, is made anew. Raises OSError and what `make` raises.
         """
         os.makedirs(self._folder, 0o700, exist_ok=True)
+        path = f"{self._folder}/{name}"
         if sharing == "private":
             path, fd = self._free(name)
+        elif sharing == "locked":
+            fd = self._locked(path, alone=True)
         else:
-            path = f"{self._folder}/{name}"
-            mine = _attempt(path + LOCK, fcntl.LOCK_EX) if refill and os.path.isdir(path) else None
-            refill = refill and (mine is not None or sharing == "locked")
-            alone = sharing == "locked" or not os.path.isdir(path)
-            fd = mine if mine is not None else self._locked(path, alone=alone)
+            fd = self._shared(path, make, refill=refill)
         try:
-            if refill and os.path.isdir(path) and not os.listdir(path):
-                self._clear(fd)
-                os.rmdir(path)
-            if not os.path.isdir(path):
-                _make(path, make)
-            if sharing == "shared":
-                fcntl.flock(fd, fcntl.LOCK_SH)
+            if sharing != "shared":
+                _ready(path, make, refill=refill)
             yield Given(path, fd)
             _forget(fd)
         finally:
+            os.close(fd)
+
+    def _shared(self, path: str, make: Callable[[str], None], *, refill: bool) -> int:
+        """The lock of a folder that is there, shared; it is made alone. Whoever removes it in between is outlasted."""
+        while True:
+            if refill or not os.path.isdir(path):
+                fd = _attempt(path + LOCK, fcntl.LOCK_EX)
+                if fd is not None:
+                    try:
+                        self._clear(fd)
+                        _ready(path, make, refill=refill)
+                    finally:
+                        os.close(fd)
+                elif not os.path.isdir(path):
+                    self._wait()
+                    time.sleep(POLL_SECONDS)
+                    continue
+                refill = False
+            fd = self._locked(path, alone=False)
+            if os.path.isdir(path):
+                return fd
             os.close(fd)
 
     def _free(self, name: str) -> tuple[str, int]:
@@ -132,6 +147,14 @@ def _attempt(path: str, how: int) -> int | None:
         raise
     os.close(fd)
     return None
+
+
+def _ready(path: str, make: Callable[[str], None], *, refill: bool) -> None:
+    """Have the folder, of which the caller has the lock alone."""
+    if refill and os.path.isdir(path) and not os.listdir(path):
+        os.rmdir(path)
+    if not os.path.isdir(path):
+        _make(path, make)
 
 
 def _make(path: str, make: Callable[[str], None]) -> None:
