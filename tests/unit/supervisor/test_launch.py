@@ -10,7 +10,7 @@ import pytest
 from holdall.errors import ContainerNotFound, StoreCorrupt
 from holdall.network.plan import PortBinding, make_attachment, make_plan
 from holdall.paths import Paths
-from holdall.runtime.launch import Directory, Overlay
+from holdall.runtime.launch import Aside, Directory, LayerMount, Overlay, SecretFile
 from holdall.supervisor import launch as launches
 from holdall.supervisor.launch import Launch, LogLimits, RestartPolicy, parse, read_launch, to_json, write_launch
 
@@ -21,7 +21,12 @@ FULL = Launch(
     stop_timeout=-1, auto_remove=True, init=True, restart=RestartPolicy("on-failure", 4), log=LogLimits(1000, 2),
     seccomp="/cache/x.bpf", resources={"pids": {"limit": 7}}, network="bridge", plan=PLAN,
     attachment=make_attachment(PLAN, "abc123", "172.30.0.2/24", (PortBinding("tcp", "", 8080, 80),)),
-    remove=("/usr/bin/holdall", "rm", "abc123"),
+    remove=("/usr/bin/holdall", "rm", "abc123"), bound=True,
+    asides=(
+        Aside("/p/0", Overlay(("/l3",), "/u2", "/w2", mounts=(LayerMount("/i", "/d", "/l3"),))),
+        Aside("/p/1", files=(SecretFile("0", "/proc/7/fd/8", 0o440, 1, 2),)),
+    ),
+    secret_env=(("TOKEN", "/proc/7/fd/9"),),
 )  # fmt: skip
 
 
@@ -44,6 +49,8 @@ def test_a_missing_launch_means_no_such_container(tmp_path: Path) -> None:
     [
         {"version": 2}, {"rootfs": {}}, {"restart": {"name": "sometimes"}}, {"restart": {"name": "no", "maximum": -1}},
         {"unknown": 1}, {"log": 5}, {"plan": {"x": 1}}, {"remove": None}, {"rootfs": {"kind": "overlay"}},
+        {"asides": [{"place": "/p"}]}, {"asides": [{"place": "/p", "root": {"kind": "directory", "path": "/"}, "files": []}]},
+        {"asides": 1}, {"secret_env": [["a"]]},
     ],
 )  # fmt: skip
 def test_a_malformed_launch_is_corruption(change: dict[str, object]) -> None:

@@ -14,7 +14,7 @@ from holdall.supervisor import journal as journals
 from holdall.supervisor.journal import Journal
 from holdall.supervisor.launch import LogLimits
 from holdall.supervisor.logfile import LogFile
-from holdall.supervisor.recorder import Recorder
+from holdall.supervisor.recorder import Recorder, Unrecorded, recorder
 
 STREAMS = ("stdout", "stderr")
 
@@ -158,3 +158,20 @@ def test_kills_lose_double_and_tear_nothing(
     rig.recorder.end("stdout")
     assert rig.texts() == written
     rig.close()
+
+
+def test_output_that_is_not_to_be_logged_touches_no_file(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    found = recorder("c0", str(tmp_path), LogLimits(max_files=0), str(tmp_path), Journal(str(tmp_path)))
+    assert isinstance(found, Unrecorded)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found.read(reader, "stdout") is None
+    os.write(writer, b"secret" * 1000)
+    assert found.read(reader, "stdout") == b"secret" * 1000
+    os.close(writer)
+    assert found.read(reader, "stdout") == b""
+    found.end("stdout")
+    found.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    os.close(reader)
