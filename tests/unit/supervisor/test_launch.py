@@ -49,7 +49,8 @@ def test_a_missing_launch_means_no_such_container(tmp_path: Path) -> None:
     [
         {"version": 2}, {"rootfs": {}}, {"restart": {"name": "sometimes"}}, {"restart": {"name": "no", "maximum": -1}},
         {"unknown": 1}, {"log": 5}, {"plan": {"x": 1}}, {"remove": None}, {"rootfs": {"kind": "overlay"}},
-        {"asides": [{"place": "/p"}]}, {"asides": [{"place": "/p", "root": {"kind": "directory", "path": "/"}, "files": []}]},
+        {"asides": [{"place": "/p"}]},
+        {"asides": [{"place": "/p", "root": {"kind": "directory", "path": "/"}, "files": []}]},
         {"asides": 1}, {"secret_env": [["a"]]},
     ],
 )  # fmt: skip
