@@ -43,6 +43,9 @@ PRELOADED = (
     "holdall.store.images", "holdall.store.leases", "holdall.store.networks", "holdall.oci.config",
     "holdall.oci.manifest", "holdall.network.plan", "holdall.network.ports", "holdall.supervisor.client",
     "holdall.supervisor.state", "holdall.supervisor.bundles", "hashlib",
+    "holdall.cli.commands.build", "holdall.cli.builds", "holdall.cli.build_plain", "holdall.engine.builds",
+    "holdall.engine.build_outputs", "holdall.engine.build_steps", "holdall.engine.build_history",
+    "holdall.build.build", "holdall.build.notices", "holdall.build.recording", "holdall.store.again",
 )  # fmt: skip
 
 

@@ -43,7 +43,9 @@ def recorded(paths: Paths, options: BuildOptions) -> Iterator[Recorder]:
         raise
     finally:
         writer.close()
-        build_records.trim(paths)
+        # weighing all records costs more than a build without changes: small ones are weighed now and then
+        if build_records.is_large(writer.folder) or writer.id.endswith("0"):
+            build_records.trim(paths)
 
 
 @record

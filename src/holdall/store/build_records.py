@@ -30,6 +30,7 @@ NAME = "record.jsonl"
 LOG = ".log"
 BUDGET_VARIABLE = "HOLDALL_BUILD_RECORDS_BUDGET"
 DEFAULT_BUDGET = "1GiB"
+LARGE = 1 << 16
 MAX_RECORDS = 1000
 MAX_LINE = 16 << 20
 LATEST = "latest"
@@ -186,6 +187,11 @@ def prune(paths: Paths, *, before: int | None = None) -> int:
         if before is None or _started(name) < before:
             freed += _remove(f"{folder_of(paths)}/{name}")
     return freed
+
+
+def is_large(folder: str) -> bool:
+    """Whether a record alone makes it worth to weigh all of them."""
+    return disk_usage(folder) > LARGE
 
 
 def trim(paths: Paths) -> None:
