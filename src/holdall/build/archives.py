@@ -12,7 +12,7 @@ import os
 import stat
 
 from holdall.build import lookup
-from holdall.build.copying import FOLDER_MODE, NS, folder_entry
+from holdall.build.copying import FOLDER_MODE, NS, folder_entry, is_deletion
 from holdall.errors import DockerfileError, HoldallError, InvalidArchive, LimitExceeded
 from holdall.layer import names, xattrs
 from holdall.layer.compression import NONE, open_layer, sniff
@@ -116,8 +116,8 @@ class _Unpacking:
             if not path:
                 return
         else:
-            if base.startswith(names.WHITEOUT):
-                raise InvalidArchive(f'"{entry.shown}" cannot be added: in a layer this name means a deletion')
+            if base.startswith(names.WHITEOUT) or is_deletion(entry):
+                raise InvalidArchive(f'"{entry.shown}" cannot be added: in a layer it means a deletion')
             path = _joined(self._folder(above), base)
         link = self._target_of(entry) if entry.kind is Kind.HARDLINK else entry.link
         self._note(path, entry)

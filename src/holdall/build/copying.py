@@ -12,19 +12,20 @@ import posixpath
 import stat
 
 from holdall.build import lookup
+from holdall.build.tree import Item
 from holdall.dockerfile.ignore import IgnoreRules
 from holdall.errors import DockerfileError
 from holdall.layer.entry import Entry, Kind, show
 from holdall.layer.fromfs import KINDS, entry_of
 from holdall.layer.names import WHITEOUT
-from holdall.record import record
+from holdall.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdall.build.modes import Mode
-    from holdall.build.tree import Item, Match, Tree
+    from holdall.build.tree import Match, Tree
 
 NS = 1_000_000_000
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -64,7 +65,14 @@ def matches(request: Request, tree: Tree) -> list[Match]:
     """What the sources name, in order. Raises DockerfileError."""
     found: list[Match] = []
     for word in request.sources:
-        found += tree.matches(_pivoted(word)[0], deep=True) if request.parents else tree.matches(word)
+        if not request.parents:
+            found += tree.matches(word)
+            continue
+        before, pivot, after = word.partition("/./")
+        passed = [part for part in before.split("/") if part not in ("", ".")] if pivot else []
+        for match in tree.matches(posixpath.join(before, after), deep=True):
+            # what is before the pivot says only where to look
+            found.append(replace(match, kept="/".join(match.written.split("/")[len(passed) :])))
     return found
 
 
@@ -100,6 +108,7 @@ class _Plan:
         self.tree = tree
         self.below = Below(lower)
         self.pieces: dict[str, Piece] = {}
+        self.ways: list[str] = []
         self.linked: dict[tuple[int, int], str] = {}
         self.excludes = IgnoreRules(request.excludes) if request.excludes else None
 
@@ -113,8 +122,8 @@ class _Plan:
             target = posixpath.join(destination.path, posixpath.basename(name)) if into else destination.path
             self._put(target, Piece(self._entry(target, Kind.FILE, FILE_MODE, len(data)), data=data))
         ways: dict[str, Piece] = {}
-        for name in self.pieces:
-            self._way(posixpath.dirname(name), ways)
+        for name in (*self.ways, *map(posixpath.dirname, self.pieces)):
+            self._way(name, ways)
         self.pieces.update(ways)
         return tuple([self.pieces[name] for name in sorted(self.pieces)])
 
@@ -122,30 +131,44 @@ class _Plan:
         assert self.tree is not None
         base = destination
         if self.request.parents:
-            kept = _pivoted(match.written)[1] if "/./" in match.written else match.written
-            base = posixpath.join(destination, kept)
+            base = self._with_parents(match, destination)
         elif into and not match.is_folder:
             base = posixpath.join(destination, posixpath.basename(match.written))
         for item in self.tree.below(match, self.excludes):
             target = f"{base}/{item.name}" if item.name and base else base or item.name
-            if not item.name and match.is_folder and (not target or self.below.find(target).is_folder):
-                # a folder that is there gets the contents only
-                continue
-            self._put(target, self._piece(item, target))
+            if item.name or not match.is_folder or base != destination:
+                self._put(target, self._piece(item, target))
+            elif target:
+                # the destination gets what is in the folder, not the folder itself
+                self.ways.append(target)
+
+    def _with_parents(self, match: Match, destination: str) -> str:
+        """Where --parents puts something; the folders above it look as at their source, unless they are there."""
+        assert self.tree is not None
+        kept = match.kept
+        passed = match.written[: len(match.written) - len(kept)]
+        parts = kept.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            path = "/".join(parts[:count])
+            target = posixpath.join(destination, path)
+            source = lookup.find(self.tree.root, passed + path)
+            if source.status is not None and source.is_folder and not self.below.find(target).is_folder:
+                self._put(target, self._piece(Item(source.path, "", source.status), target))
+        return posixpath.join(destination, kept) if kept else destination
 
     def _piece(self, item: Item, target: str) -> Piece:
         status = item.status
         kind = KINDS[stat.S_IFMT(status.st_mode)]
         size = status.st_size if kind is Kind.FILE else 0
         assert self.tree is not None
-        if self.tree.own:
+        if self.tree.own and kind not in (Kind.CHAR, Kind.BLOCK):
             entry = self._entry(target, kind, stat.S_IMODE(status.st_mode), size, link=item.link)
             return Piece(entry, item if size else None)
-        if kind is not Kind.DIRECTORY and status.st_nlink > 1:
+        if not self.tree.own and kind is not Kind.DIRECTORY and status.st_nlink > 1:
             first = self.linked.setdefault((status.st_dev, status.st_ino), target)
             if first != target:
                 return Piece(self._entry(target, Kind.HARDLINK, 0, link=first))
-        owner = self.request.owner or (status.st_uid, status.st_gid)
+        owner = self.request.owner or ((0, 0) if self.tree.own else (status.st_uid, status.st_gid))
         device = status.st_rdev if kind in (Kind.CHAR, Kind.BLOCK) else 0
         entry = Entry(
             os.fsencode(target), kind, self._mode(kind, stat.S_IMODE(status.st_mode)), *owner, size,
@@ -171,9 +194,10 @@ class _Plan:
         if not name:
             raise DockerfileError("the destination is the root itself")
         folder, _, base = name.rpartition("/")
-        if base.startswith(HIDDEN):
+        if base.startswith(HIDDEN) or is_deletion(piece.entry):
             raise DockerfileError(
-                f'"{show(piece.entry.name)}" cannot be copied: in a layer a name that begins with ".wh." is a deletion'
+                f'"{show(piece.entry.name)}" cannot be copied: in a layer it means a deletion',
+                hint="names that begin with .wh. and character devices 0:0 do",
             )
         if base in self.below.names(folder):
             there = self.below.itself(name)
@@ -185,7 +209,9 @@ class _Plan:
     def _way(self, folder: str, ways: dict[str, Piece]) -> None:
         """Entries for the folders above a target: as they are below, or new."""
         while folder and folder not in self.pieces and folder not in ways:
-            entry = folder_entry(folder, self.below.find(folder), self.request.owner or (0, 0), self.request.epoch)
+            request = self.request
+            mode = FOLDER_MODE if request.chmod is None or request.chmod.fixed is None else request.chmod.fixed
+            entry = folder_entry(folder, self.below.find(folder), request.owner or (0, 0), request.epoch, mode)
             ways[folder] = Piece(entry)
             folder = posixpath.dirname(folder)
 
@@ -233,22 +259,21 @@ class Below:
         return known
 
 
+def is_deletion(entry: Entry) -> bool:
+    """Whether it is overlayfs' mark of a deleted name."""
+    return entry.kind is Kind.CHAR and not entry.major and not entry.minor
+
+
 def _found(lower: int | None, path: str) -> lookup.Found:
     if lower is None:
         return lookup.Found(posixpath.normpath("/" + path).lstrip("/"), None)
     return lookup.find(lower, path)
 
 
-def folder_entry(path: str, there: lookup.Found, owner: tuple[int, int], epoch: int) -> Entry:
-    """A folder on the way: as it is below, or new with this owner and time (seconds). Raises DockerfileError."""
+def folder_entry(path: str, there: lookup.Found, owner: tuple[int, int], epoch: int, mode: int = FOLDER_MODE) -> Entry:
+    """A folder on the way: as it is below, or new with this owner, time (seconds) and mode. Raises DockerfileError."""
     if there.status is None:
-        return Entry(os.fsencode(path), Kind.DIRECTORY, FOLDER_MODE, *owner, mtime_ns=epoch * NS)
+        return Entry(os.fsencode(path), Kind.DIRECTORY, mode, *owner, mtime_ns=epoch * NS)
     if not there.is_folder:
         raise DockerfileError(f'"/{path}" is there and no folder')
     return entry_of(os.fsencode(path), Kind.DIRECTORY, there.status)
-
-
-def _pivoted(word: str) -> tuple[str, str]:
-    """A source of --parents: the path to copy, and what of it is kept (all behind "/./")."""
-    before, pivot, after = word.partition("/./")
-    return (posixpath.join(before, after), after) if pivot else (word, word.removeprefix("./").lstrip("/"))

@@ -42,11 +42,14 @@ class Item:
 
 @record
 class Match:
-    """What one source word named: `written` is the path as the tree has it under that word."""
+    """What one source word named: `written` is the path as the tree has it under that word, `kept` what of it --parents
+    keeps.
+    """
 
     written: str
     path: str
     status: os.stat_result
+    kept: str = ""
 
     @property
     def is_folder(self) -> bool:

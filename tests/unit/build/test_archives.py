@@ -103,6 +103,7 @@ def test_links_of_the_archive_are_followed_within_the_destination() -> None:
         ([("h", HARD, "nothing")], "is not there"),
         ([("d", DIR, ""), ("h", HARD, "d")], "is not there"),
         ([("d/.wh.x", FILE, "")], "deletion"),
+        ([("d/null", Kind.CHAR, "")], "deletion"),
         ([(".", FILE, "")], "replace the destination"),
     ],
 )

@@ -107,6 +107,7 @@ def test_fifos_devices_and_sockets_are_not_opened(tree: Tree, context: Path) -> 
             os.mknod(context / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
             kinds[b"to/null"] = Kind.CHAR
         found = copied(tree)
+    assert {(entry.major, entry.minor) for entry, _ in found.values() if entry.kind is Kind.CHAR} <= {(1, 3)}
     assert {name: entry.kind for name, (entry, _) in found.items() if name != b"to"} == kinds
     (context / "fifo").rename(context / ".dockerignore")
     with pytest.raises(DockerfileError, match="no regular file"):
@@ -132,9 +133,14 @@ def test_names_of_every_byte(tree: Tree, context: Path) -> None:
 
 
 def test_a_name_that_means_a_deletion_is_refused(tree: Tree, context: Path) -> None:
-    (context / ".wh.etc").touch()
+    (context / "d").mkdir()
+    (context / "d/.wh.etc").touch()
     with pytest.raises(DockerfileError, match="deletion"):
-        copied(tree)
+        copied(tree, "d")
+    if os.geteuid() == 0:
+        os.mknod(context / "mark", 0o600 | stat.S_IFCHR, os.makedev(0, 0))
+        with pytest.raises(DockerfileError, match="deletion"):
+            copied(tree, "mark")
 
 
 def test_deep_folders_are_copied_as_far_as_paths_go(tree: Tree, context: Path) -> None:
