@@ -209,8 +209,9 @@ class _Plan:
     def _way(self, folder: str, ways: dict[str, Piece]) -> None:
         """Entries for the folders above a target: as they are below, or new."""
         while folder and folder not in self.pieces and folder not in ways:
-            request = self.request
-            mode = FOLDER_MODE if request.chmod is None or request.chmod.fixed is None else request.chmod.fixed
+            request, mode = self.request, FOLDER_MODE
+            if request.chmod is not None and request.chmod.fixed is not None and folder in self.ways:
+                mode = request.chmod.fixed
             entry = folder_entry(folder, self.below.find(folder), request.owner or (0, 0), request.epoch, mode)
             ways[folder] = Piece(entry)
             folder = posixpath.dirname(folder)

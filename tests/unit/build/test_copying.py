@@ -108,6 +108,10 @@ def test_new_folders_are_plain_and_those_that_are_there_keep_their_looks(folder:
     assert planned(folder, Request(("x",), "/new"))["new/y"].mode == 0o711
     changed = planned(folder, Request(("x",), "/new", chmod=modes.parse("go=")))
     assert (changed["new"].mode, changed["new/y"].mode) == (0o755, 0o700)
+    fixed = planned(folder, Request(("x",), "/a/new", chmod=modes.parse("700")))
+    assert (fixed["a"].mode, fixed["a/new"].mode) == (0o755, 0o700)
+    one = planned(folder, Request(("e.txt",), "/a/", chmod=modes.parse("600")))
+    assert (one["a"].mode, one["a/e.txt"].mode) == (0o755, 0o600)
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_without_git_it_is_said_so(
 
 
 def test_credentials_are_in_the_environment_only(tmp_path: Path) -> None:
-    given = Git(lambda name: {"GIT_AUTH_TOKEN": "hush"}.get(name), Ssh(), Stop(), str(tmp_path))
+    given = Git(lambda name: "hush" if name == "GIT_AUTH_TOKEN" else None, Ssh(), Stop(), str(tmp_path))
     env = given._environment("https://github.com/a/b.git", "https")
     pairs = {env[f"GIT_CONFIG_KEY_{n}"]: env[f"GIT_CONFIG_VALUE_{n}"] for n in range(int(env["GIT_CONFIG_COUNT"]))}
     assert pairs["http.https://github.com/.extraHeader"].startswith("Authorization: Basic ")
