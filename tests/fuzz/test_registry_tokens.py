@@ -137,7 +137,8 @@ def test_forwarding_headers_give_an_address(lines: list[str], host: str) -> None
 
 keys = st.sampled_from(
     ["htpasswd", "anonymous", "rule", "tokens", "issuer", "limits", "trusted_proxies", "webhook", "url", "name",
-     "users", "requests", "bytes", "burst", "events", "headers", "user", "repositories", "actions", "lifetime", "keys", "x"]
+     "users", "requests", "bytes", "burst", "events", "headers", "user", "repositories", "actions", "lifetime", "keys",
+     "x"]
 )  # fmt: skip
 toml_values = st.recursive(
     st.booleans() | st.integers() | st.floats() | st.sampled_from(["1h", "10k", "https://a/", "pull", "**"]) | texts,

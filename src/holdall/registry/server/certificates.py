@@ -1,7 +1,7 @@
 """Certificates that nobody has to buy: an authority of our own and a server certificate it signs, by `cryptography`.
 
     tls/ca.crt        what clients trust
-    tls/ca.key        its key
+    tls/ca.pem        its key
     tls/server.pem    the server's certificate and key in one file, so that both change at once
     tls/lock          whoever makes one of them holds its lock (flock)
 
@@ -37,7 +37,8 @@ BEFORE = dt.timedelta(hours=1)
 """Certificates begin before they are made, for clocks that are a little behind."""
 MAX_NAMES = 100
 NEAR = ("127.0.0.1", "::1", "localhost")
-CA, CA_KEY, SERVER = "ca.crt", "ca.key", "server.pem"
+CA, CA_KEY, SERVER = "ca.crt", "ca.pem", "server.pem"
+"""No name ends in .key or .cert: so the folder itself can be given to clients as --cert-dir (containers-certs.d(5))."""
 
 
 class Certificates:
@@ -105,8 +106,8 @@ class Certificates:
             f"  {self.ca} (SHA-256 {mark})",
             "clients trust it with that file as",
             f"  /etc/docker/certs.d/{host}/ca.crt        docker",
-            f"  /etc/containers/certs.d/{host}/ca.crt    podman, buildah, skopeo, holdall (or --cert-dir FOLDER)",
-            "or do not check it, with --tls-verify=false",
+            f"  /etc/containers/certs.d/{host}/ca.crt    podman, buildah, skopeo, holdall",
+            f"or with --cert-dir {self._folder}; and do not check it with --tls-verify=false",
         ]
 
 

@@ -57,7 +57,7 @@ def test_keys_are_nobody_elses(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     modes = {name: os.stat(tmp_path / "tls" / name).st_mode & 0o777 for name in os.listdir(tmp_path / "tls")}
-    assert modes == {"ca.crt": 0o644, "ca.key": 0o600, "server.pem": 0o600, "lock": 0o600}
+    assert modes == {"ca.crt": 0o644, "ca.pem": 0o600, "server.pem": 0o600, "lock": 0o600}
     assert os.stat(tmp_path / "tls").st_mode & 0o777 == 0o700
 
 
@@ -113,10 +113,10 @@ def test_a_clock_that_was_wrong_and_damaged_files(tmp_path: Path) -> None:
     Path(made.ca).write_bytes(b"x")
     assert not Certificates(str(tmp_path), ["a"]).renew(NOW), "its key is there: the server's is still good"
     trusted(made, "a")
-    (tmp_path / "ca.key").write_bytes(b"x")
+    (tmp_path / "ca.pem").write_bytes(b"x")
     with pytest.raises(StoreCorrupt, match="no private key"):
         Certificates(str(tmp_path), ["a"]).renew(NOW)
-    (tmp_path / "ca.key").unlink()
+    (tmp_path / "ca.pem").unlink()
     assert Certificates(str(tmp_path), ["a"]).renew(NOW)
     trusted(made, "a")
 
