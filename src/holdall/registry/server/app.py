@@ -127,7 +127,8 @@ class App:
         action = action_of(found, method)
         # whoever looks for a blob is about to push; some clients keep their first token for all that follows (oras-py)
         hint = visitor.PUSH if found.kind == route.BLOB and request.method == "HEAD" else action
-        guest = seen.guest = await self.door.admit(request, scopes.needed(found, hint, source))
+        wanted = () if self.access.settings.tokens is None else scopes.needed(found, hint, source)
+        guest = seen.guest = await self.door.admit(request, wanted)
         who = guest.visitor
         if found.kind == route.ROOT:
             self.door.require_root(guest)
