@@ -64,7 +64,8 @@ async def mirrored(
     async with served(folder, access or Access()) as server:
         made = Mirrored(server.app, server.url, server.session)
         made.complaints, made.settings = [], file
-        made.mirroring = Mirroring(file, server.app.shelf, Meters(1), made.complaints.append, lambda _name: bounds)
+        server.app.shelf.bounds = lambda _name: bounds
+        made.mirroring = Mirroring(file, server.app.shelf, Meters(1), made.complaints.append)
         server.app.mirroring = made.mirroring
         try:
             yield made

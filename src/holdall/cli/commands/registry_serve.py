@@ -34,6 +34,7 @@ def arguments(parser: Parser) -> None:
     parser.flag("--tls-generate", help="make an authority and a certificate, keep them in the storage, renew them")
     parser.values("--tls-name", help="with --tls-generate: a host name or address clients use", metavar="NAME")
     parser.value("--mirrors", help="file of registries to serve through this one, read again on change", metavar="FILE")
+    parser.value("--policy", help="file of retention rules and quotas, read again on change", metavar="FILE")
     parser.value("--access-log", help='a JSON line for each request; "-" is standard error', metavar="FILE")
     parser.value("--audit-log", help="a JSON line for each change and each refusal", metavar="FILE")
     parser.value("--workers", help="processes that serve (default: the processors, 4 at most)", metavar="N", type=int)
@@ -74,6 +75,7 @@ def main(state: State, options: Namespace) -> int:
         tls_generate=options.tls_generate,
         tls_names=tuple(options.tls_name),
         mirrors=options.mirrors or "",
+        policy=options.policy or "",
         access_log=options.access_log or "",
         audit_log=options.audit_log or "",
         workers=default_workers() if options.workers is None else options.workers,

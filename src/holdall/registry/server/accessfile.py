@@ -6,7 +6,6 @@ docs/registry-server.md lists its keys; each part is read by the module that use
 from __future__ import annotations
 
 import os
-import tomllib
 
 from holdall.errors import InvalidInput
 from holdall.oci.jsonval import JsonObject
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from holdall.registry.server.token_settings import Issuer, TokenSettings
     from holdall.registry.server.webhooks import Webhook
 
-MAX_FILE = 1 << 20
 _KEYS = {"htpasswd", "anonymous", "rule", "tokens", "issuer", "limits", "trusted_proxies", "webhook"}
 
 
@@ -45,15 +43,7 @@ class AccessFile:
 
 def read(path: str) -> AccessFile:
     """Read an access file. Raises OSError, InvalidInput."""
-    with open(path, "rb") as file:
-        raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise InvalidInput(f'"{path}" has more than {MAX_FILE} bytes')
-    try:
-        values = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as err:
-        raise InvalidInput(f'"{path}" is not valid toml: {str(err)[:200].lower()}') from err
-    return parse(values, path)
+    return parse(tables.load(path), path)
 
 
 def parse(values: dict[str, object], path: str) -> AccessFile:

@@ -14,7 +14,7 @@ from holdall.registry.server.hashing import Hashes, NotedHashes
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.notices import Herald
 from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.storage import Unavailable
+from holdall.registry.server.storage import OverQuota, Unavailable
 from holdall.registry.server.token_server import MAX_FORM, METHODS, TokenServer
 
 TYPE_CHECKING = False
@@ -93,6 +93,8 @@ class App:
             response = await self._answer(request, seen)
         except Refusal as err:
             response = self._refuse(request, err, seen)
+        except OverQuota as err:
+            response = self._refuse(request, over(err), seen)
         except (ConnectionError, web.PayloadAccessError, web.RequestPayloadError, ClientPayloadError):
             response = web.Response(status=GONE)
             response.force_close()
@@ -250,6 +252,12 @@ class _Seen:
 def _length(response: web.StreamResponse) -> int:
     body = response.body if isinstance(response, web.Response) else None
     return len(body) if isinstance(body, bytes) else int(response.headers.get("Content-Length", 0))
+
+
+def over(err: OverQuota) -> Refusal:
+    """What a client hears whose push is more than a quota allows."""
+    detail = {"quota": err.quota, "limit": err.limit, "used": err.used, "unit": err.what}
+    return Refusal("DENIED", err.message, detail=detail, close=True)
 
 
 def action_of(found: Route, method: str) -> str:

@@ -1,8 +1,8 @@
 """Online garbage collection: many short steps, none of which holds anybody up or loses what a push under way needs.
 
 A blob is safe while a manifest of its repository names it, and for its lease (an hour) after it was uploaded,
-mounted or found by a HEAD of somebody who may push. A repository's manifests stay until they are deleted; those
-without a tag may be given an age to go at. See `storage` for the order that makes this safe.
+mounted or found by a HEAD of somebody who may push. A repository's manifests stay until they are deleted, unless a
+policy lets them go (`retention`). See `storage` for the order that makes this safe.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import time
 
 from holdall.oci.digest import Digest
 from holdall.record import record
+from holdall.registry.server.policy import Policy
+from holdall.registry.server.retention import Keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,28 +28,39 @@ STRAY_SECONDS = 3_600.0
 
 @record
 class Waste:
-    """One thing that went, or would: `kind` is upload, link, manifest, blob, or freed (bytes given back)."""
+    """One thing that went, or would: `kind` is upload, tag, manifest, link, blob, or freed (bytes given back)."""
 
     kind: str
     name: str
     size: int = 0
+    reason: str = ""
 
 
 class Collector:
-    """One round over everything; iterate `steps`. `untagged` is the age in seconds, or below 0 to keep all."""
+    """One round over everything; iterate `steps`. `untagged` is the age at which manifests without tag go, in seconds,
+    below 0 for never, where the `policy` does not say otherwise.
+    """
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, *, untagged: float = -1.0, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: Blobs,
+        *,
+        untagged: float = -1.0,
+        policy: Policy | None = None,
+        dry_run: bool = False,
+    ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._untagged = untagged
+        self._policy = policy or Policy()
         self._dry = dry_run
         self._now = time.time
 
     def steps(self) -> Iterator[list[Waste]]:
         """Do one step at each turn and say what went; the caller pauses between them as it likes."""
         yield from self._uploads()
-        if self._untagged >= 0:
-            yield from self._manifests()
+        yield from self._manifests()
         yield from self._links()
         yield from self._unlinked_blobs()
         yield from self._contents()
@@ -84,12 +97,9 @@ class Collector:
         return [Waste("upload", upload, size)]
 
     def _manifests(self) -> Iterator[list[Waste]]:
-        after, before = 0, self._now() - self._untagged
-        while found := self._catalog.stale_manifests(before, after, BATCH):
-            after = found[-1][0]
-            if not self._dry:
-                self._catalog.drop_manifests(before, [number for number, _, _ in found])
-            yield [Waste("manifest", f"{name}@{digest}") for _, name, digest in found]
+        keeper = Keeper(self._catalog, self._policy, self._now(), untagged=self._untagged, dry=self._dry)
+        for found in keeper.steps():
+            yield [Waste(one.kind, one.name, 0, one.reason) for one in found]
 
     def _links(self) -> Iterator[list[Waste]]:
         after = (0, 0)

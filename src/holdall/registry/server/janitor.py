@@ -7,6 +7,7 @@ import signal
 import time
 
 from holdall.registry.server.garbage import Collector
+from holdall.registry.server.policy import read
 from holdall.registry.server.shelf import open_storage
 
 TYPE_CHECKING = False
@@ -22,7 +23,9 @@ MIN_PAUSE = 0.002
 MAX_PAUSE = 1.0
 FIRST_SECONDS = 60.0
 WAKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-_METERS = {"upload": "gc_uploads", "link": "gc_links", "manifest": "gc_manifests", "blob": "gc_blobs"}
+_METERS = {
+    "upload": "gc_uploads", "link": "gc_links", "tag": "gc_tags", "manifest": "gc_manifests", "blob": "gc_blobs",
+}  # fmt: skip
 
 
 class Janitor:
@@ -61,7 +64,8 @@ class Janitor:
             catalog.close()
 
     def _collect(self, catalog: Catalog, blobs: Blobs) -> bool:
-        steps = Collector(catalog, blobs, untagged=self._options.untagged).steps()
+        policy = read(self._options.policy) if self._options.policy else None
+        steps = Collector(catalog, blobs, untagged=self._options.untagged, policy=policy).steps()
         while True:
             begun = time.monotonic()
             found = next(steps, None)

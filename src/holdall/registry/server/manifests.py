@@ -45,6 +45,7 @@ def answer(exchange: Exchange, found: Found) -> web.StreamResponse:
         "Docker-Content-Digest": found.digest,
         "ETag": f'"{found.digest}"',
     }
+    exchange.shelf.pulls.note(exchange.route.repository, found.digest)
     if not exchange.route.tag:
         headers["Cache-Control"] = IMMUTABLE
     if matches(exchange.request.headers.get("If-None-Match"), found.digest):
@@ -62,7 +63,8 @@ async def put(exchange: Exchange) -> web.StreamResponse:
     tags = _tags(exchange)
     raw = await receiving.whole(exchange, MAX_MANIFEST)
     manifest = examine(raw, mediatype.bare(exchange.request.headers.get("Content-Type", "")), route.digest)
-    missing = await shelf.work(shelf.catalog.put_manifest, route.repository, manifest, tags)
+    bounds = shelf.bounds(route.repository)
+    missing = await shelf.work(shelf.catalog.put_manifest, route.repository, manifest, tags, bounds)
     if missing:
         raise Refusal(
             "MANIFEST_BLOB_UNKNOWN",

@@ -14,7 +14,8 @@ SINGLE = (
     "in_flight", "bytes_received", "bytes_sent", "login_failures", "denials", "slow_clients", "rate_limited",
     "events_noted", "events_sent", "events_lost", "events_failures",
     "mirror_hits", "mirror_fetches", "mirror_bytes", "mirror_stale",
-    "gc_rounds", "gc_links", "gc_manifests", "gc_blobs", "gc_bytes", "gc_uploads", "gc_errors", "gc_finished_at",
+    "gc_rounds", "gc_links", "gc_tags", "gc_manifests", "gc_blobs", "gc_bytes", "gc_uploads", "gc_errors",
+    "gc_finished_at",
 )  # fmt: skip
 GAUGES = ("in_flight", "gc_finished_at")
 

@@ -7,6 +7,7 @@ import os
 
 from holdall.errors import InvalidOption
 from holdall.record import record
+from holdall.registry.server import policy
 from holdall.registry.server.access import Access
 from holdall.registry.server.exchange import LEASE_SECONDS, MAX_BLOB
 from holdall.registry.server.location import Location
@@ -45,6 +46,7 @@ class ServeOptions:
     lease: float = LEASE_SECONDS
     where: Location | None = None
     mirrors: str = ""
+    policy: str = ""
 
     @property
     def location(self) -> Location:
@@ -109,6 +111,8 @@ def check(options: ServeOptions) -> None:
         )
     if options.mirrors:
         settings.read(options.mirrors)
+    if options.policy:
+        policy.read(options.policy)
     if options.tls_key and not options.tls_cert:
         raise InvalidOption("--tls-key goes with --tls-cert")
     if options.tls_generate and options.tls_cert:

@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager
 
 from holdall.errors import PathNotFound, SystemFailure
 from holdall.registry.server.blobfiles import BlobFiles
+from holdall.registry.server.pulls import Pulls
 from holdall.registry.server.sqlite_catalog import SqliteCatalog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from typing import ParamSpec, TypeVar
 
     from holdall.registry.server.location import Location
-    from holdall.registry.server.storage import Blobs, Catalog, Writing
+    from holdall.registry.server.storage import Blobs, Bound, Catalog, Writing
 
     T = TypeVar("T")
     P = ParamSpec("P")
@@ -28,11 +29,16 @@ DATABASE = "registry.db"
 
 
 class Shelf:
-    """Rows and bytes together. `read` and `work` run a function of theirs with its arguments."""
+    """Rows and bytes together. `read` and `work` run a function of theirs with its arguments.
+
+    `bounds` gives the quotas that bind a push to a repository; `pulls` are noted in memory until `note_pulls`.
+    """
 
     def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
         self.catalog = catalog
         self.blobs = blobs
+        self.bounds: Callable[[str], Sequence[Bound]] = _unbounded
+        self.pulls = Pulls()
         self._pool = ThreadPoolExecutor(THREADS if catalog.near and blobs.near else FAR_THREADS, "storage")
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -64,11 +70,25 @@ class Shelf:
             raise
         await self.work(writing.__exit__, None, None, None)
 
+    async def note_pulls(self) -> None:
+        """Store what was pulled lately. Raises what the catalog raises; then it is lost, which costs a little age."""
+        if found := self.pulls.take():
+            await self.work(self.catalog.note_pulls, found)
+
     def close(self) -> None:
         """Wait for the threads and close the storage."""
         self._pool.shutdown()
+        try:
+            if found := self.pulls.take():
+                self.catalog.note_pulls(found)
+        except OSError:  # a full disk is no reason not to end
+            pass
         self.blobs.close()
         self.catalog.close()
+
+
+def _unbounded(_repository: str) -> Sequence[Bound]:
+    return ()
 
 
 def open_local(folder: str) -> tuple[SqliteCatalog, BlobFiles]:

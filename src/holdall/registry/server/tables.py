@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
+import tomllib
+
+from holdall.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.oci.jsonval import JsonObject
 
+MAX_FILE = 1 << 20
 MAX_SECONDS = 100 * 365 * 86_400.0
 MAX_BYTES = 1 << 62
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"([0-9]{1,9})([smhd])")
 _SIZE = re.compile(r"([0-9]{1,12})([kmgt]?)b?", re.IGNORECASE)
 _POWERS = "kmgt"
+
+
+def load(path: str) -> dict[str, object]:
+    """A TOML file, decoded. Raises OSError, InvalidInput."""
+    with open(path, "rb") as file:
+        raw = file.read(MAX_FILE + 1)
+    if len(raw) > MAX_FILE:
+        raise InvalidInput(f'"{path}" has more than {MAX_FILE} bytes')
+    try:
+        return tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as err:
+        raise InvalidInput(f'"{path}" is not valid toml: {str(err)[:200].lower()}') from err
 
 
 def only(obj: JsonObject, known: set[str]) -> None:

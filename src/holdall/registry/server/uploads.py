@@ -13,8 +13,9 @@ from aiohttp import web
 from holdall.oci.digest import ALGORITHMS, Digest
 from holdall.registry.server import receiving
 from holdall.registry.server.refusal import Refusal
+from holdall.registry.server.room import room
 from holdall.registry.server.route import parse_digest
-from holdall.registry.server.storage import Session
+from holdall.registry.server.storage import OverQuota, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ async def begin(exchange: Exchange) -> web.StreamResponse:
     algorithm = exchange.query("digest-algorithm") or "sha256"
     if algorithm not in ALGORITHMS:
         raise Refusal("DIGEST_INVALID", f"the digest algorithm must be one of {', '.join(ALGORITHMS)}")
+    (await room(exchange)).check(0)
     await exchange.shelf.work(_open, exchange, upload, Session(exchange.route.repository, algorithm, time.time()))
     return _progress(exchange, upload, 0, 202)
 
@@ -107,10 +109,10 @@ async def _mount(exchange: Exchange, digest: Digest) -> bool:
     catalog = exchange.shelf.catalog
     source = exchange.query("from")
     sources = [source] if source else await exchange.shelf.read(catalog.holders, str(digest), MAX_HOLDERS)
-    until = time.time() + exchange.lease
+    until, bounds = time.time() + exchange.lease, exchange.shelf.bounds(exchange.route.repository)
     for name in sources:
         if exchange.visitor.may("pull", name) and await exchange.shelf.work(
-            catalog.mount, name, exchange.route.repository, str(digest), until
+            catalog.mount, name, exchange.route.repository, str(digest), until, bounds
         ):
             size = await exchange.shelf.read(catalog.blob_size, exchange.route.repository, str(digest))
             exchange.note("mount", str(digest), size or 0, origin=name)
@@ -147,10 +149,17 @@ async def _receive(
     exchange: Exchange, upload: str, writing: Writing, algorithm: str, *, whole: bool = False
 ) -> None:  # fmt: skip
     end = _limit(exchange, upload, writing, whole=whole)
+    left = await room(exchange)
+    if exchange.request.content_length:
+        left.check(writing.offset + exchange.request.content_length)
     await exchange.expects_body()
     rolling = await _rolling(exchange, upload, algorithm, writing)
     try:
-        await receiving.append(exchange, writing, rolling, end)
+        await receiving.append(exchange, writing, rolling, end if left.octets is None else min(end, left.octets))
+    except Refusal as err:
+        if left.octets is not None and left.octets < end and err.code == "SIZE_INVALID":
+            raise left.refusal(writing.offset + 1) from err
+        raise
     finally:
         if not whole:
             exchange.hashes.keep(upload, rolling, writing)
@@ -204,10 +213,15 @@ def _keep(exchange: Exchange, upload: str, writing: Writing, rolling: Rolling, d
         shelf.catalog.end(upload)
         raise Refusal("DIGEST_INVALID", "the blob has another digest", detail={"digest": str(rolling.digest)})
     writing.sync(digest)
-    until = time.time() + exchange.lease
-    shelf.catalog.place(
-        exchange.route.repository, str(digest), writing.offset, until, lambda: writing.keep(digest)
-    )  # fmt: skip
+    until, bounds = time.time() + exchange.lease, shelf.bounds(exchange.route.repository)
+    try:
+        shelf.catalog.place(
+            exchange.route.repository, str(digest), writing.offset, until, lambda: writing.keep(digest), bounds
+        )
+    except OverQuota:
+        writing.discard()
+        shelf.catalog.end(upload)
+        raise
     if exchange.route.upload:
         shelf.catalog.end(upload)
 

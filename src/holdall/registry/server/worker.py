@@ -16,10 +16,12 @@ from holdall.registry.server.journal import Journal
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.mirror.mirroring import Mirroring
 from holdall.registry.server.passwords import fingerprint
+from holdall.registry.server.policy import read as read_policy
 from holdall.registry.server.shelf import Shelf, open_storage
 from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.tls import context
 from holdall.registry.server.token_settings import MAX_TOKEN
+from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class Worker:
             spool=Spool(folder_of(options.location.folder)) if options.access_file else None,
             instance=self._shared.instance,
         )
+        if options.policy:
+            policy = WatchedFile(options.policy, read_policy, app.complain, what="retention and quotas")
+            shelf.bounds = lambda repository: (policy.look(), policy.value.bounds(repository))[1]
         if options.mirrors:
             app.mirroring = Mirroring(options.mirrors, shelf, self._meters, app.complain)
         server = web.Server(
@@ -106,6 +111,7 @@ class Worker:
             while not self._stopping.is_set():
                 await self._pause(LOOK_SECONDS)
                 self._cut_silent(server, app)
+                await self._note_pulls(shelf, app)
                 await self._renew_certificate(app)
         finally:
             accepting.close()
@@ -122,6 +128,12 @@ class Worker:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+    async def _note_pulls(self, shelf: Shelf, app: App) -> None:
+        try:
+            await shelf.note_pulls()
+        except Exception as err:  # noqa: BLE001  # the time of a pull is not worth more
+            app.complain(f"times of pulls are lost: {err}")
 
     def _cut_silent(self, server: web.Server, app: App) -> None:
         """Close connections that have been open without a request for a minute (slow loris)."""

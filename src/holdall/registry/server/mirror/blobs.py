@@ -69,7 +69,7 @@ class UpstreamBlobs:
             if not target.mirror.has(name) or not exchange.visitor.may("pull", name):
                 continue
             until = time.time() + exchange.lease
-            bounds = self._all.bounds(target.repository)
+            bounds = self._shelf.bounds(target.repository)
             if await self._shelf.work(catalog.mount, name, target.repository, digest, until, bounds):
                 return True
         return False
@@ -96,7 +96,7 @@ class UpstreamBlobs:
             expected=expected,
             largest=exchange.max_blob,
             lease=exchange.lease,
-            bounds=self._all.bounds(target.repository),
+            bounds=self._shelf.bounds(target.repository),
             brought=lambda count: self._all.meters.add("mirror_bytes", count),
         )
         self._all.meters.add("mirror_fetches")

@@ -148,7 +148,7 @@ class Fetch:
         writing = await self._shelf.work(self._take)
         if writing is None:
             return False
-        with writing:
+        async with self._shelf.holding(writing):
             if await self._is_useless(writing):
                 await self._shelf.work(writing.discard)
                 return False

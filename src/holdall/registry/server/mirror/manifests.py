@@ -142,7 +142,7 @@ class UpstreamManifests:
         except Refusal as err:
             raise self._all.upstream(target.mirror).wrong(f"this is no manifest: {err.message}") from err
         catalog = self._shelf.catalog
-        bounds = self._all.bounds(target.repository)
+        bounds = self._shelf.bounds(target.repository)
         try:
             await self._shelf.work(
                 catalog.mirror_manifest, target.repository, stored, tag, time.time(), bounds

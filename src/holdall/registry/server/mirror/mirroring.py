@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
-from holdall.errors import HoldallError
 from holdall.record import replace
 from holdall.registry.server import route, visitor
 from holdall.registry.server.mirror.blobs import UpstreamBlobs
@@ -14,12 +12,12 @@ from holdall.registry.server.mirror.manifests import UpstreamManifests
 from holdall.registry.server.mirror.remembered import Remembered
 from holdall.registry.server.mirror.settings import read
 from holdall.registry.server.mirror.upstream import Upstream
-from holdall.registry.server.passwords import fingerprint
 from holdall.registry.server.refusal import Refusal
+from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any, TypeVar
 
     from aiohttp import web
@@ -30,12 +28,10 @@ if TYPE_CHECKING:
     from holdall.registry.server.mirror.trouble import Trouble
     from holdall.registry.server.route import Route
     from holdall.registry.server.shelf import Shelf
-    from holdall.registry.server.storage import Bound
 
     T = TypeVar("T")
     Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
-RELOAD_SECONDS = 1.0
 MAX_TROUBLES = 10_000
 
 
@@ -48,18 +44,13 @@ class Mirroring:
         shelf: Shelf,
         meters: Meters,
         complain: Callable[[str], None],
-        bounds: Callable[[str], Sequence[Bound]] = lambda _repository: (),
     ) -> None:
         """Read the settings. Raises OSError, InvalidInput."""
         self.shelf = shelf
         self.meters = meters
-        self.bounds = bounds
         self.troubles: Remembered[Trouble] = Remembered(MAX_TROUBLES)
-        self._path = path
         self._complain = complain
-        self._settings = read(path)
-        self._seen = self._fingerprint()
-        self._next_look = 0.0
+        self._file = WatchedFile(path, read, complain, what="the mirrors", files=lambda found: found.files)
         self._upstreams: dict[Mirror, Upstream] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._manifests = UpstreamManifests(self)
@@ -68,9 +59,10 @@ class Mirroring:
 
     def find(self, request: web.BaseRequest, found: Route) -> tuple[Route, Target | None]:
         """The route with the repository's name as it is here, and what it is upstream, if anything. Raises Refusal."""
-        self._reload()
+        if self._file.look():
+            self._renew()
         ns = request.query.get("ns", "") if request.query_string else ""
-        target = self._settings.find(found.repository, ns)
+        target = self._file.value.find(found.repository, ns)
         if target is None or target.repository == found.repository:
             return found, target
         return replace(found, repository=target.repository), target
@@ -115,26 +107,9 @@ class Mirroring:
         for upstream in self._upstreams.values():
             await upstream.close()
 
-    def _fingerprint(self) -> str:
-        return "".join(fingerprint(path) for path in (self._path, *self._settings.files))
-
-    def _reload(self) -> None:
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + RELOAD_SECONDS
-        seen = self._fingerprint()
-        if seen == self._seen:
-            return
-        try:
-            self._settings = read(self._path)
-            self._seen = self._fingerprint()
-        except (HoldallError, OSError) as err:
-            self._seen = seen
-            self._complain(f"the mirrors stay as they were: {err}")
-            return
-        # what is under way goes on with the old ones
-        gone = [one for one in self._upstreams if one not in self._settings.mirrors]
+    def _renew(self) -> None:
+        """Other settings: what is under way goes on with the old ones."""
+        gone = [one for one in self._upstreams if one not in self._file.value.mirrors]
         for one in gone:
             self.start(self._retire(self._upstreams.pop(one)))
 

@@ -18,7 +18,6 @@ push = true                                 # names below the prefix may be push
 from __future__ import annotations
 
 import os
-import tomllib
 
 from holdall.errors import InvalidInput
 from holdall.oci.jsonval import JsonObject
@@ -35,7 +34,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_FILE = 1 << 20
 MAX_MIRRORS = 1_000
 MAX_NAMES = 100
 MAX_PASSWORD = 64 << 10
@@ -119,15 +117,7 @@ class Mirrors:
 
 def read(path: str) -> Mirrors:
     """Read a mirrors file. Raises OSError, InvalidInput."""
-    with open(path, "rb") as file:
-        raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise InvalidInput(f'"{path}" has more than {MAX_FILE} bytes')
-    try:
-        values = tomllib.loads(raw.decode())
-    except ValueError as err:
-        raise InvalidInput(f'"{path}" is not valid toml: {str(err)[:200].lower()}') from err
-    return parse(values, path)
+    return parse(tables.load(path), path)
 
 
 def parse(values: Mapping[str, object], path: str) -> Mirrors:

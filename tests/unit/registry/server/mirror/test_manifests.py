@@ -270,11 +270,11 @@ async def test_referrers_are_the_upstreams(mirror: Mirrored, up: RegistryServer)
 async def test_settings_are_read_again(mirror: Mirrored, up: RegistryServer, tmp_path: Path) -> None:
     assert (await mirror.get("up/team/app/manifests/1")).status == 200
     (tmp_path / "mirrors.toml").write_text("[mirror.broken")
-    mirror.mirroring._next_look = 0
+    mirror.mirroring._file._next_look = 0
     assert (await mirror.get("up/team/app/manifests/1")).status == 200
     assert "stay as they were" in mirror.complaints[-1]
     (tmp_path / "mirrors.toml").write_text(f'[mirror."new"]\nupstream = "http://{up.host}"')
-    mirror.mirroring._next_look = 0
+    mirror.mirroring._file._next_look = 0
     assert (await mirror.get("new/team/app/manifests/1")).status == 200
     assert (await mirror.get("up/none/manifests/1")).codes == ["MANIFEST_UNKNOWN"]
     assert up.count("GET", "none") == 0

@@ -1,0 +1,61 @@
+"""A settings file that is read again when it changes; one with a mistake is complained about and changes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Generic, TypeVar
+
+from holdall.errors import HoldallError
+from holdall.registry.server.passwords import fingerprint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 1.0
+
+
+class WatchedFile(Generic[T]):
+    """What `read` makes of the file at `path`. `files` tells which others it depends on."""
+
+    def __init__(
+        self,
+        path: str,
+        read: Callable[[str], T],
+        complain: Callable[[str], None],
+        *,
+        what: str,
+        files: Callable[[T], Sequence[str]] = lambda _value: (),
+    ) -> None:
+        """Read it. Raises what `read` raises."""
+        self.value = read(path)
+        self._path = path
+        self._read = read
+        self._complain = complain
+        self._what = what
+        self._files = files
+        self._seen = self._fingerprint()
+        self._next_look = 0.0
+
+    def look(self, now: float | None = None) -> bool:
+        """Read it again if it changed, looking at most once a second; whether `value` is another one."""
+        now = time.monotonic() if now is None else now
+        if now < self._next_look:
+            return False
+        self._next_look = now + LOOK_SECONDS
+        seen = self._fingerprint()
+        if seen == self._seen:
+            return False
+        try:
+            self.value = self._read(self._path)
+        except (HoldallError, OSError) as err:
+            self._seen = seen
+            self._complain(f"{self._what} stay as they were: {err}")
+            return False
+        self._seen = self._fingerprint()
+        return True
+
+    def _fingerprint(self) -> str:
+        return " ".join(fingerprint(path) for path in (self._path, *self._files(self.value)))
