@@ -16,7 +16,8 @@ RANKS = {
     "image": 2, "layer": 2, "network": 2, "runtime": 2,
     "store": 3, "registry": 3, "supervisor": 3,
     "pack": 4, "build": 4,
-    "engine": 5,
+    "bake": 5,
+    "engine": 6,
     "cli": 7,
     "testing": 8,
 }  # fmt: skip

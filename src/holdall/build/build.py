@@ -73,6 +73,7 @@ class Build:
         report: BuildReporter,
         stop: Stop,
         recorder: Recorder | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.options = options
         self.recorder = recorder or Recorder()
@@ -96,7 +97,7 @@ class Build:
         except BaseException:
             self.sources.close()
             raise
-        self.turns = Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
+        self.turns = turns or Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
         self.mounts = Mounts(self, store)
         if options.cache_from:

@@ -88,6 +88,11 @@ def chosen(outputs: Iterable[str], *, push: bool = False, load: bool = False) ->
     return tuple(found)
 
 
+def uses_stream(found: Iterable[Output]) -> bool:
+    """Whether standard output belongs to one of them."""
+    return any(one.dest == STDOUT for one in found)
+
+
 def _image(kind: str, values: dict[str, str]) -> Output:
     fields.flag(values, "unpack", OPTION)
     by_digest = fields.flag(values, "push-by-digest", OPTION)

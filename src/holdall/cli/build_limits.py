@@ -30,6 +30,7 @@ REFUSED = {
     "--isolation": "steps are isolated as Holdall's containers are",
     "--security-opt": "steps have the isolation of a container without options",
 }
+MAX_JOBS = 1024
 ALLOWED_VALUES = {"--builder": ("default",), "--isolation": ("default",)}
 
 
@@ -71,6 +72,15 @@ def read(options: Namespace) -> Limits:
         ulimits=tuple([(one.name, one.soft, one.hard) for one in map(syntax.parse_ulimit, options.ulimit)]),
         add_hosts=tuple(options.add_host),
     )
+
+
+def jobs(text: str | None) -> int:
+    """The value of --jobs, 0 for none. Raises InvalidOption."""
+    if text is None:
+        return 0
+    if not text.isdigit() or not 1 <= int(text) <= MAX_JOBS:
+        raise InvalidOption(f'invalid value "{text}" for --jobs', hint=f"give a number from 1 to {MAX_JOBS}")
+    return int(text)
 
 
 def _swap(text: str | None) -> int | None:

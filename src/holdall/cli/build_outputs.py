@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
-    from holdall.build.options import BuildOptions
     from holdall.cli.arguments import Parser
 
 
@@ -41,7 +40,3 @@ def read(options: Namespace) -> dict[str, Any]:
         "cache_from": cache_options.parse_all(options.cache_from, cache_options.FROM),
     }
 
-
-def uses_stdout(asked: BuildOptions) -> bool:
-    """Whether standard output belongs to one of the outputs."""
-    return any(one.dest == outputs.STDOUT for one in asked.outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 # command (= module in cli/commands): one line of help
 COMMANDS: dict[str, str] = {
     "attach": "connect this terminal to a running container",
+    "bake": "build several images as a file describes them",
     "build": "make an image as a Dockerfile says",
     "builder_du": "list what the build cache holds",
     "builder_history": "list the builds there were, or the steps of one",
@@ -91,7 +92,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "inspect": "image_inspect",
     },
     "builder": {
-        "build": "build", "du": "builder_du", "history": "builder_history", "ls": "builder_history",
+        "bake": "bake", "build": "build", "du": "builder_du", "history": "builder_history", "ls": "builder_history",
         "logs": "builder_logs", "prune": "builder_prune", "shell": "builder_shell"},
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
     "registry": {n: f"registry_{n}" for n in ("fsck", "gc", "serve")},

@@ -40,6 +40,9 @@ class StepRunner:
     def image(self, name: str, platform: str | None, report: Reporter) -> StoredImage:
         """A base image."""
         pull = "always" if self._options.pull else "missing"
+        if name.startswith("sha256:"):
+            # what another build has just made
+            pull = "never"
         # of two platforms of one image that are missing, the second to come must know of the first
         with _names.setdefault(name, threading.Lock()):
             found = self._engine.images.ensure(name, pull=pull, platform=platform, reporter=report)
@@ -62,7 +65,7 @@ class StepRunner:
                 if code != 0:
                     raise self._failed(step, f"the command ended with exit code {code}", code or 1)
                 step.write(out)
-                step.container.remove(volumes=True, connection=attachment.connection)
+                step.remove(attachment)
 
     def _failed(self, step: StepContainer, message: str, code: int) -> StepFailed:
         error = StepFailed(message, code=code)

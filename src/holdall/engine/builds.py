@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdall.build.progress import BuildReporter
     from holdall.build.recording import Recorder
     from holdall.build.stop import Stop
+    from holdall.build.turns import Turns
     from holdall.engine.build_history import BuildHistory
     from holdall.engine.build_outputs import Built
     from holdall.engine.build_steps import OnFail
@@ -44,10 +45,12 @@ class Builds:
         stop: Stop | None = None,
         stream: BinaryIO | None = None,
         on_fail: OnFail | None = None,
+        turns: Turns | None = None,
     ) -> Built:
         """Build and name an image, and make the outputs asked for; `stop` (internal) ends it early. An output to "-"
         goes to `stream` (default standard output). `on_fail` is called with a failed RUN's container, whose files are
-        still there, and the failure, in the thread of that step; the build fails when it returns.
+        still there, and the failure, in the thread of that step; the build fails when it returns. `turns` (internal)
+        are those of several builds together.
 
         Raises DockerfileError, StepFailed, ImageNotFound, InvalidOption, Cancelled, and what a step or output raises.
         """
@@ -62,7 +65,7 @@ class Builds:
             ssh_forward.check(options.ssh)
         with (
             recorded(self._engine.paths, options) as recorder,
-            self._opened(options, report, stop, recorder, on_fail) as build,
+            self._opened(options, report, stop, recorder, on_fail, turns) as build,
         ):
             notices.heed(build)
             try:
@@ -134,6 +137,7 @@ class Builds:
         stop: Stop | None = None,
         recorder: Recorder | None = None,
         on_fail: OnFail | None = None,
+        turns: Turns | None = None,
     ) -> Iterator[Build]:
         from holdall.build.build import Build
         from holdall.build.progress import silent as untold
@@ -146,7 +150,10 @@ class Builds:
         ended = stop or Stop()
         store = self._engine.images.writing
         runner = StepRunner(self._engine, options, ended, on_fail)
-        with store.hold() as hold, Build(options, store, hold, runner, report or untold, ended, recorder) as build:
+        with (
+            store.hold() as hold,
+            Build(options, store, hold, runner, report or untold, ended, recorder, turns) as build,
+        ):
             yield build
 
     def difference(self, image: Image, options: BuildOptions, report: BuildReporter | None = None) -> Difference | None:

@@ -91,7 +91,7 @@ class Images:
         """
         here = self.store.find(name)
         record = here
-        if here is not None and platform is not None and not _fits(here.platform, platform):
+        if platform is not None and (here is None or not _fits(here.platform, platform)):
             record = self._member(name, platform)
         if record is not None and pull != "always":
             return self._image(record)

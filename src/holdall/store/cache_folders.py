@@ -42,7 +42,8 @@ def note_used(database: Database, paths: Paths, folders: Collection[tuple[str, s
     with database.transaction():
         for name, ident in folders:
             database.execute(
-                """INSERT INTO cache_mounts (name, id, created, used, uses, size) VALUES (?1, ?2, ?3, ?3, 1, IFNULL(?4, 0))
+                """INSERT INTO cache_mounts (name, id, created, used, uses, size)
+                VALUES (?1, ?2, ?3, ?3, 1, IFNULL(?4, 0))
                 ON CONFLICT (name) DO UPDATE SET id = ?2, used = ?3, uses = uses + 1, size = IFNULL(?4, size)""",
                 (name, ident[:500], now, sizes.get(name)),
             )

@@ -21,7 +21,6 @@ HELP = (
     "Make an image as a Dockerfile says. The same context, Dockerfile and base images give the same digest: files get"
     " the time of SOURCE_DATE_EPOCH, else of the commit that the context is at, else of 1980."
 )
-MAX_JOBS = 1024
 
 
 def arguments(parser: Parser) -> None:
@@ -60,6 +59,7 @@ def arguments(parser: Parser) -> None:
 
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
+    from holdall.build.outputs import uses_stream
     from holdall.cli.builds import Report
 
     method, form = build_calls.parse(options.call, check=options.check)
@@ -76,7 +76,7 @@ def main(state: State, options: Namespace) -> int:
         failed = build_shell.on_fail(state, report, options.on_fail)
         image = state.engine.builds.build(asked, report=report, on_fail=failed)
     _tell(options, image)
-    if not build_outputs.uses_stdout(asked):
+    if not uses_stream(asked.outputs):
         state.print(image.id)
     return 0
 
@@ -113,19 +113,11 @@ def _asked(options: Namespace) -> BuildOptions:
         no_cache_filter=tuple([one.strip() for text in options.no_cache_filter for one in text.split(",")]),
         pull=options.pull,
         network=_network(options.network),
-        jobs=_jobs(options.jobs),
+        jobs=build_limits.jobs(options.jobs),
         limits=build_limits.read(options),
         **build_grants.read(options),
         **build_outputs.read(options),
     )
-
-
-def _jobs(text: str | None) -> int:
-    if text is None:
-        return 0
-    if not text.isdigit() or not 1 <= int(text) <= MAX_JOBS:
-        raise InvalidOption(f'invalid value "{text}" for --jobs', hint=f"give a number from 1 to {MAX_JOBS}")
-    return int(text)
 
 
 def _argument(text: str) -> tuple[str, str]:
