@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN_LINES = 6
 """Lines of output below a running step, at most."""
-NARROW = 40
+NARROW, WIDE = 40, 60
 
 
 @record
@@ -49,7 +49,7 @@ def ended(row: Row, look: Style, width: int) -> str:
     sign, paint = (look.done_sign, look.done) if row.state == "done" else (look.failed_sign, look.failed)
     if row.state == "stopped":
         seconds = f"stopped {seconds}".rstrip()
-    right = f"{size(row.size)}  {seconds}" if row.size else seconds
+    right = f"{size(row.size)}  {seconds}" if row.size and width >= WIDE else seconds
     return _line(sign, paint, row.title, right, width, look)
 
 
