@@ -13,6 +13,8 @@ from holdall.store.cache_mounts import name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdall.build.state import State
     from holdall.build.tree import Item, Match, Tree
     from holdall.build.walking import Walker
@@ -29,11 +31,15 @@ class Bound:
     tree: Tree
     layers: tuple[str, ...] = ()
 
-    def lay_out(self, target: str) -> None:
-        """Copy what it shows to `target`, which is not there yet. Raises OSError, DockerfileError."""
+    def lay_out(self, target: str, check: Callable[[], None]) -> None:
+        """Copy what it shows to `target`, which is not there yet; `check` is called now and then and may raise.
+
+        Raises OSError, DockerfileError.
+        """
         match = _match(self.tree, self.path)
         folders: list[tuple[str, os.stat_result]] = []
         for item in self.tree.below(match, None):
+            check()
             _copy(self.tree, item, f"{target}/{item.name}" if item.name else target, folders)
         # last, since every entry made in a folder has set its time
         for path, status in reversed(folders):

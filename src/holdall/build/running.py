@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SCRIPT = "/dev/pipes/script"
 SSH_AUTH_SOCK = "SSH_AUTH_SOCK"
+HOSTNAME = "buildkitsandbox"
+"""What BuildKit calls the machine: a name of its own for each step would end up in layers."""
+HOSTNAME_ARGUMENT = "BUILDKIT_SANDBOX_HOSTNAME"
 
 
 @record
@@ -48,6 +51,7 @@ class RunStep:
     security: str = "sandbox"
     devices: tuple[Device, ...] = ()
     shell: tuple[str, ...] = ()
+    hostname: str = HOSTNAME
     proxies: tuple[str, ...] = ()
 
 
@@ -123,6 +127,7 @@ def _ready(state: State, instruction: Run, options: BuildOptions) -> RunStep:
         security=instruction.security,
         devices=instruction.devices,
         shell=state.shell,
+        hostname=options.build_args.get(HOSTNAME_ARGUMENT) or HOSTNAME,
         proxies=tuple([f"{name}={value}" for name, value in proxies.items() if name not in env]),
     )
 
@@ -182,6 +187,8 @@ def _facts(walker: Walker, ready: RunStep, options: BuildOptions, bound: Mapping
         more["security"] = ready.security
     if ready.devices:
         more["devices"] = [[one.name, one.required] for one in ready.devices]
+    if ready.hostname != HOSTNAME:
+        more["hostname"] = ready.hostname
     if options.limits.facts is not None:
         more["limits"] = options.limits.facts
     mounts = [_mount_facts(walker, mount, bound.get(number)) for number, mount in enumerate(ready.mounts)]

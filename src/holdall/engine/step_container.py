@@ -35,11 +35,10 @@ if TYPE_CHECKING:
     from holdall.engine.attachment import Attachment
     from holdall.engine.container import Container
     from holdall.engine.engine import Engine
+    from holdall.engine.resolve import Resolved
     from holdall.layer.hashing import Writable
 
 LABEL = "holdall.build.step"
-HOSTNAME = "buildkitsandbox"
-"""What BuildKit calls the machine: a name of its own for each step would end up in layers."""
 FALLBACK_SHELL = ("/bin/sh",)
 KILLED = 9
 
@@ -53,7 +52,7 @@ class StepContainer:
         self._options = options
         self._stop = stop
         self._stubs: tuple[str, ...] = ()
-        self._opened = False
+        self._removed = False
 
     def __enter__(self) -> StepContainer:  # noqa: PYI034 (Self would import typing)
         with ExitStack() as stack:
@@ -69,12 +68,14 @@ class StepContainer:
     def _create(self, stack: ExitStack) -> Container:
         engine, work = self._engine, self.work
         container_id = new_id()
-        self._mounts = mounts = StepMounts(engine, work, self._options, container_id, stack)
+        self._mounts = mounts = StepMounts(engine, work, self._options, container_id, stack, self._stop.check)
         mounts.claim(CacheMounts(engine.paths, self._stop.check, self._end))
         mounts.plan()
         options = self._create_options(container_id)
         check(options)
-        config = StoredConfig(options, resolve(options, ContainerConfig(), HOSTNAME), tuple(mounts.points), "")
+        # parents before what is mounted in them
+        points = tuple(sorted(mounts.points, key=lambda point: point.target.split("/")))
+        config = StoredConfig(options, resolved(options), points, "")
         lay_out(engine, container_id, work.diff_ids)
         row = ContainerRow(
             container_id, f"build-{short(container_id)}", "", "build", time.time_ns(), config.dump(), options.labels,
@@ -98,7 +99,7 @@ class StepContainer:
             image="build", command=step.args, entrypoint=(), env=(*step.env, *step.proxies),
             working_dir=step.working_dir, user=step.user,
             network="bridge" if step.network == "default" else step.network,
-            hostname=HOSTNAME, labels={LABEL: short(container_id)}, auto_remove=True,
+            hostname=step.hostname, labels={LABEL: short(container_id)}, auto_remove=True,
             privileged=step.security == "insecure", **limits_of(self._options.limits),
         )  # fmt: skip
         if not step.devices:
@@ -115,8 +116,14 @@ class StepContainer:
             self._engine.containers.get(container_id).remove(force=True, volumes=True)
 
     def _remove(self, container: Container) -> None:
-        with suppress(ContainerNotFound):
-            container.remove(force=True, volumes=True)
+        if not self._removed:
+            with suppress(ContainerNotFound):
+                container.remove(force=True, volumes=True)
+
+    def remove(self, attachment: Attachment) -> None:
+        """Remove the container, whose end this attachment has seen."""
+        self.container.remove(volumes=True, connection=attachment.connection)
+        self._removed = True
 
     def open(self) -> Attachment:
         """Start the command. While the attachment is open the supervisor leaves the removal to us.
@@ -140,17 +147,15 @@ class StepContainer:
 
     def command(self, args: tuple[str, ...]) -> Attachment:
         """Start a program in place of the command, without a terminal or input. Raises StartError and its kin."""
-        options = replace(self.container.config.options, command=args)
-        resolved = resolve(options, ContainerConfig(), HOSTNAME)
-        return self._open(replace(self.container.config, options=options, resolved=resolved), stdin=False)
+        config = self.container.config
+        options = replace(config.options, command=args)
+        return self._open(replace(config, options=options, resolved=resolved(options)), stdin=False)
 
     def terminal(self, args: tuple[str, ...]) -> Attachment:
         """Start a program with a terminal in place of the command. Raises StartError and its kin."""
         config = self.container.config
         options = replace(config.options, command=args, tty=True, open_stdin=True)
-        return self._open(
-            replace(config, options=options, resolved=resolve(options, ContainerConfig(), HOSTNAME)), stdin=True
-        )
+        return self._open(replace(config, options=options, resolved=resolved(options)), stdin=True)
 
     def _open(self, config: StoredConfig, *, stdin: bool) -> Attachment:
         from holdall.engine.attachment import Attachment
@@ -182,6 +187,12 @@ class StepContainer:
         skipped = (*FILE_TARGETS, *[point.target for point in self._mounts.points])
         with self._engine.containers.snapshots.written(self.container.id, self.work.diff_ids) as (upper, lowers):
             write_layer(upper, lowers, out, placeholders=skipped, latest=self.work.epoch)
+
+
+def resolved(options: CreateOptions) -> Resolved:
+    """As for any container, but that the machine's name is no variable, as it is none with BuildKit."""
+    found = resolve(options, ContainerConfig(), "")
+    return replace(found, env=tuple([entry for entry in found.env if entry != "HOSTNAME="]))
 
 
 def limits_of(limits: Limits) -> dict[str, Any]:

@@ -32,11 +32,13 @@ MODE_SECRET, MODE_SOCKET, MODE_CACHE = 0o400, 0o600, 0o755
 
 
 class StepMounts:
-    """The mounts of one step, once `plan` and `make` were called. `stack` owns locks, descriptors and sockets."""
+    """The mounts of one step, once `claim`, `plan` and `make` were called. `stack` owns locks, descriptors, sockets."""
 
     def __init__(
-        self, engine: Engine, work: RunWork, options: BuildOptions, container_id: str, stack: ExitStack
-    ) -> None:
+        self, engine: Engine, work: RunWork, options: BuildOptions, container_id: str, stack: ExitStack,
+        check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`check` is called during long work and raises when the build is to end."""
         self.points: list[MountPoint] = []
         self.asides: list[Aside] = []
         self.environ: list[tuple[str, str]] = []
@@ -45,6 +47,7 @@ class StepMounts:
         self._options = options
         self._id = container_id
         self._stack = stack
+        self._check = check
         self._folder = engine.paths.container(container_id) + "/step"
         self._secrets: list[SecretFile] = []
         self._given: dict[str, str] = {}
@@ -101,7 +104,7 @@ class StepMounts:
         place = self._place(f"bind{number}")
         snapshots = self._engine.containers.snapshots
         if not bound.layers:
-            self._made.append(lambda: bound.lay_out(place))
+            self._made.append(lambda: bound.lay_out(place, self._check))
             self.points.append(MountPoint("bind", place, mount.target, read_only=mount.readonly))
             return
         if snapshots.name == "copy":
@@ -133,7 +136,7 @@ class StepMounts:
         restored = imported is not None and imported(path)
         if bound is not None and not restored:
             os.rmdir(path)
-            bound.lay_out(path)
+            bound.lay_out(path, self._check)
         if bound is None or mount.mode is not None:
             os.chmod(path, MODE_CACHE if mount.mode is None else mount.mode)
         if mount.uid is not None or mount.gid is not None:

@@ -307,3 +307,24 @@ def test_client_and_supervisor_killed_together(workshop: Workshop) -> None:
     build.communicate()
     workshop.rests()
     assert workshop.store.debris() == []
+
+
+def test_mounts_in_mounts_whatever_order_they_are_written_in(workshop: Workshop) -> None:
+    workshop.fresh({"src/deps/old": "x", "src/main": "main\n"})
+    text = (
+        "FROM bb\nRUN --mount=type=tmpfs,target=/in/deps --mount=source=src,target=/in"
+        " cat /in/main > /n; echo * > /dev/null; busybox ls /in/deps >> /n; echo x > /in/deps/new && echo new >> /n\n"
+    )
+    assert workshop.shown(workshop.build(text), "cat", "/n").split() == ["main", "new"]
+
+
+def test_the_environment_has_nothing_that_is_not_said(workshop: Workshop) -> None:
+    workshop.fresh()
+    text = "FROM bb\nARG UNSET\nARG A=1\nENV B=2\nRUN busybox env > /env; busybox hostname > /h\n"
+    image = workshop.build(text)
+    assert sorted(workshop.shown(image, "cat", "/env").split("\n")) == [
+        "A=1", "B=2", "HOME=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PWD=/", "SHLVL=1",
+    ]  # fmt: skip
+    assert workshop.shown(image, "cat", "/h") == "buildkitsandbox"
+    image = workshop.build(text, "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=mine")
+    assert workshop.shown(image, "cat", "/h") == "mine"
