@@ -27,7 +27,6 @@ class Bound:
     """`path`, without symlinks, in `layers` of the store (base first) or, without layers, in a tree."""
 
     path: str
-    is_folder: bool
     tree: Tree
     layers: tuple[str, ...] = ()
 
@@ -66,7 +65,7 @@ def bound(walker: Walker, mount: Mount, instruction: Run) -> Bound | None:
     match = _match(tree, mount.source)
     if mount.type == "cache" and not match.is_folder:
         raise DockerfileError(f'"{mount.source}"{where} is no folder: a cache mount cannot begin with it')
-    return Bound(match.path, match.is_folder, tree, layers)
+    return Bound(match.path, tree, layers)
 
 
 def facts(walker: Walker, one: Bound | None) -> object:
