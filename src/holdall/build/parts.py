@@ -18,6 +18,7 @@ from holdall.store import scratch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from holdall.build.copying import Request
@@ -81,9 +82,22 @@ class ArchivePart:
 
 
 class UrlPart:
-    """What is behind a URL: a file of mode 600, or, with `unpack`, what is in it if it is an archive."""
+    """What is behind a URL: a file of mode 600, or, with `unpack`, what is in it if it is an archive.
 
-    def __init__(self, sources: Sources, request: Request, lower: int | None, remote: Remote, *, unpack: bool) -> None:
+    `tell` gets bytes and total (0: unknown) while it is fetched.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        request: Request,
+        lower: int | None,
+        remote: Remote,
+        *,
+        unpack: bool,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._tell = tell
         self._sources = sources
         self._remote = remote
         self._unpack = _folder(request, lower) if unpack else None
@@ -111,7 +125,7 @@ class UrlPart:
 
     def write(self, tar: TarWriter) -> bool:
         """See Part."""
-        with self._sources.downloads.open(self._remote) as body:
+        with self._sources.downloads.open(self._remote, self._tell) as body:
             if self._unpack is not None and archives.is_archive(body.fileno()):
                 archives.write(body, self._unpack, tar)
                 return True

@@ -6,7 +6,9 @@ import os
 import stat
 
 from holdall.build import archives, copying, giturl, keys, lookup, modes, owners, settings
+from holdall.build.http import shown
 from holdall.build.parts import ArchivePart, FilesPart, GitPart, UrlPart
+from holdall.build.progress import event
 from holdall.dockerfile.instructions import Add, Copy
 from holdall.errors import (
     DockerfileError,
@@ -39,7 +41,7 @@ WEB = ("http://", "https://")
 def transfer(walker: Walker, state: State, instruction: FileTransfer, step: Step) -> LayerRef:
     """The layer of a COPY or ADD. Raises DockerfileError, NoSpace, Cancelled."""
     try:
-        parts = _Parts(walker, state, instruction).made()
+        parts = _Parts(walker, state, instruction, step).made()
         facts = [part.facts() for part in parts]
         key = keys.key("link" if instruction.link else "copy", () if instruction.link else state.diff_ids, facts)
         return walker.layer(step, key, lambda out: _write(parts, out))
@@ -92,8 +94,9 @@ def _write(parts: Sequence[Part], out: Writable) -> bool:
 class _Parts:
     """Sorts the sources of one instruction into parts, in their order."""
 
-    def __init__(self, walker: Walker, state: State, instruction: FileTransfer) -> None:
+    def __init__(self, walker: Walker, state: State, instruction: FileTransfer, step: Step) -> None:
         self._walker = walker
+        self._step = step
         self._sources = walker.build.sources
         self._instruction = instruction
         rootfs = below(walker, state) if instruction.chown or not instruction.link else None
@@ -175,9 +178,14 @@ class _Parts:
     def _url(self, word: str) -> None:
         assert isinstance(self._instruction, Add)
         self._flush()
-        remote = self._sources.downloads.look(word, self._instruction.checksum)
+        subject = shown(word)
+
+        def tell(size: int, total: int) -> None:
+            self._walker.build.report(event(self._step, "progress", size=size, total=total, subject=subject))
+
+        remote = self._sources.downloads.look(word, self._instruction.checksum, tell)
         unpack = bool(self._instruction.unpack)
-        self._parts.append(UrlPart(self._sources, self._request, self._lower, remote, unpack=unpack))
+        self._parts.append(UrlPart(self._sources, self._request, self._lower, remote, unpack=unpack, tell=tell))
 
     def _git(self, address: giturl.GitAddress) -> None:
         instruction = self._instruction
