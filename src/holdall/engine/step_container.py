@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 
-from holdall.engine import step_stubs
+from holdall.engine import step_owner, step_stubs
 from holdall.engine.config import StoredConfig
 from holdall.engine.create import check, lay_out
 from holdall.engine.names import new_id, short
@@ -76,7 +76,9 @@ class StepContainer:
         # parents before what is mounted in them
         points = tuple(sorted(mounts.points, key=lambda point: point.target.split("/")))
         config = StoredConfig(options, resolved(options), points, "")
+        step_owner.sweep(engine)
         lay_out(engine, container_id, work.diff_ids)
+        step_owner.own(engine, container_id, stack)
         row = ContainerRow(
             container_id, f"build-{short(container_id)}", "", "build", time.time_ns(), config.dump(), options.labels,
             work.diff_ids,

@@ -75,14 +75,18 @@ class System:
         `grace` is how old, in seconds, a download that was cut short must be. `tell` hears of each thing when it is
         gone. Safe while others work; an interrupted one has done what it told of.
         """
-        from holdall.store.gc import steps
+        from itertools import chain
+
+        from holdall.engine.step_owner import sweep
+        from holdall.store.gc import Garbage, steps
 
         engine = self._engine
         found = []
+        steps_left = [Garbage("build step", container_id) for container_id in sweep(engine, dry_run=dry_run)]
         work = steps(
             engine.database(durable=True), engine.paths, engine.containers.snapshots, dry_run=dry_run, grace=grace
         )
-        for one in work:
+        for one in chain(steps_left, work):
             found.append(one)
             if tell is not None:
                 tell(one)

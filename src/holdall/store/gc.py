@@ -38,8 +38,8 @@ PART_GRACE_SECONDS = 24 * 3600.0
 class Garbage:
     """One thing found; `size` in bytes on disk.
 
-    `kind` is "blob", "layer", "partial download", "cached blob", "file listing", "container folder", "trash", "note",
-    "address", "volume" or "index". A "volume" is a folder without row, which gets its row back (data is never
+    `kind` is "build step" (a container), "blob", "layer", "partial download", "cached blob", "file listing",
+    "container folder", "trash", "note", "address", "volume" or "index". A "volume" is a folder without row, which gets its row back (data is never
     deleted); an "index" was out of date; a "note" is a row about a blob that nothing needs.
     """
 
