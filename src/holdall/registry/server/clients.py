@@ -53,15 +53,22 @@ def parse(obj: JsonObject, key: str) -> tuple[Network, ...]:
 
 def caller(request: web.BaseRequest, trusted: tuple[Network, ...]) -> Caller:
     """Who sends this request."""
-    near, secure = _plain(request.remote or ""), request.secure
-    host = request.headers.get("Host", "")
-    if not _HOST.fullmatch(host):
-        host = _own(request)
-    if not trusted or not _within(near, trusted):
-        return Caller(near, secure, host)
+    near, secure, host = request.remote or "", request.secure, request.headers.get("Host", "")
+    found = _near(near, secure, host)
+    if not found.host:
+        found = Caller(found.address, secure, _own(request))
+    if not trusted or not _within(found.address, trusted):
+        return found
     said = request.headers.get("X-Forwarded-Proto", "")
     secure = said.rpartition(",")[2].strip().lower() == "https" if said else secure
-    return Caller(_behind(near, request.headers.getall("X-Forwarded-For", []), trusted), secure, host)
+    address = _behind(found.address, request.headers.getall("X-Forwarded-For", []), trusted)
+    return Caller(address, secure, found.host)
+
+
+@lru_cache(maxsize=4096)
+def _near(address: str, secure: bool, host: str) -> Caller:
+    """The other end of the connection itself; no host when what it calls us cannot be."""
+    return Caller(_plain(address), secure, host if _HOST.fullmatch(host) else "")
 
 
 def _behind(near: str, headers: list[str], trusted: tuple[Network, ...]) -> str:
