@@ -36,9 +36,11 @@ def layer(
     make: Callable[[], LayerRef | None],
 ) -> LayerRef | None:
     """What the step made before, or what `make` gives; None for no layer. Raises what `make` raises."""
+    if not walker.cached:
+        return make()
     layers = walker.build.layers
     stamp = _stamp(walker, state, instruction)
-    if stamp is not None and walker.cached:
+    if stamp is not None:
         known = layers.remembered(stamp)
         if known == "":
             return None
