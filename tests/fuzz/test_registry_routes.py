@@ -20,7 +20,8 @@ from holdall.testing.served import Server, manifest, served
 REQUESTS = 60_000 if os.environ.get("HOLDALL_SOAK") == "1" else 600
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
 NAMES = ("a", "a/b", "A", "..", "%2e%2e", "a%2Fb", "a%00", "", "%ff", "é", "a" * 300, "v2", "blobs", "a//b", "%0a")
-BYTES = (b"", b"{}", b"{", b"\0" * 1000, b'{"schemaVersion":2}', manifest(Digest.of(b"{}"), 2), b"[" * 10_000)
+FORMS = (b"grant_type=password&username=a&password=b", b"grant_type=refresh_token&refresh_token=a.b.c", b"a=%ff&&;")
+BYTES = (*FORMS, b"", b"{}", b"{", b"\0" * 1000, b'{"schemaVersion":2}', manifest(Digest.of(b"{}"), 2), b"[" * 10_000)
 NUMBERS = ("0", "1", "-1", "99999999999999999999", "x", "", "1.5", "%00")
 HEADERS = {
     "Content-Range": ("0-1", "1-0", "x", "bytes 0-5/6", "0-99999999999999999999", "-", "0-"),
@@ -54,7 +55,7 @@ class Source:
                 "/v2/", "/v2/_catalog", f"/v2/{name}/tags/list", f"/v2/{name}/manifests/{tag}",
                 f"/v2/{name}/blobs/{self.digest()}", f"/v2/{name}/blobs/uploads/",
                 f"/v2/{name}/referrers/{self.digest()}",
-                one.choice(self.places), f"/{name}", "/metrics", "/healthz", f"/v2/{name}",
+                one.choice(self.places), f"/{name}", "/metrics", "/healthz", f"/v2/{name}", "/token",
             )
         )  # fmt: skip
         query = [
@@ -63,6 +64,7 @@ class Source:
                 ("digest", (self.digest(), self.digest())), ("mount", (self.digest(),)), ("from", NAMES),
                 ("n", NUMBERS), ("last", NAMES), ("artifactType", ("a/b", "%00", "")), ("tag", ("1", "-", "x")),
                 ("digest-algorithm", ("sha256", "sha512", "md5")), ("after", NUMBERS),
+                ("scope", ("repository:a:pull", "x", "repository:a:*%20registry:catalog:*", "%ff")),
             )
             if one.random() < 0.2
         ]  # fmt: skip
@@ -77,11 +79,11 @@ class Source:
         return one.choice(METHODS), self.path().encode("ascii", "ignore").decode(), body, headers
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_every_request_has_a_sane_answer(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "tokens"), [(0, False), (1, False), (2, True)])
+async def test_every_request_has_a_sane_answer(tmp_path: Path, seed: int, tokens: bool) -> None:
     source = Source(seed)
-    async with served(str(tmp_path), Access()) as server:
-        for _ in range(REQUESTS // 2):
+    async with served(str(tmp_path), Access(tokens=tokens, anonymous_pull=tokens)) as server:
+        for _ in range(REQUESTS // 3):
             method, path, body, headers = source.request()
             if headers.get("Expect") == "x":
                 del headers["Expect"]
@@ -94,7 +96,7 @@ async def test_every_request_has_a_sane_answer(tmp_path: Path, seed: int) -> Non
             place = answer.headers.get("Location", "")
             if answer.status == 202 and "/uploads/" in place:
                 source.places = [*source.places[-20:], place]
-        assert (await server.ask("GET", "/v2/")).status == 200
+        assert (await server.ask("GET", "/v2/")).status == (401 if tokens else 200)
         found = Check(server.app.shelf.catalog, server.app.shelf.blobs).problems()
         # a client may delete a blob that a manifest names, nothing else may be amiss
         assert [one for one in found if "is not in the repository" not in one.what] == []
