@@ -39,8 +39,9 @@ class Garbage:
     """One thing found; `size` in bytes on disk.
 
     `kind` is "build step" (a container), "blob", "layer", "partial download", "cached blob", "file listing",
-    "container folder", "trash", "note", "address", "volume" or "index". A "volume" is a folder without row, which gets its row back (data is never
-    deleted); an "index" was out of date; a "note" is a row about a blob that nothing needs.
+    "container folder", "trash", "note", "address", "volume" or "index". A "volume" is a folder without row, which
+    gets its row back (data is never deleted); an "index" was out of date; a "note" is a row about a blob that nothing
+    needs.
     """
 
     kind: str
