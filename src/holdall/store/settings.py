@@ -75,8 +75,6 @@ def files(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _read(path: str, wanted: str) -> str:
-    import tomllib
-
     try:
         with open(path, "rb") as stream:
             raw = stream.read(MAX_FILE + 1)
@@ -84,6 +82,8 @@ def _read(path: str, wanted: str) -> str:
         return ""
     except OSError as err:
         raise InvalidOption(f'cannot read "{path}": {err.strerror}') from err
+    import tomllib
+
     if len(raw) > MAX_FILE:
         raise InvalidOption(f'"{path}" has more than {MAX_FILE} bytes')
     try:
