@@ -56,6 +56,10 @@ class Recorder:
                 self._writer.step_ended(event.step.id)
         self._tell(event.step, **values)
 
+    def where(self, step: Step) -> str | None:
+        """The words that show all of a step's output; None when it is not recorded."""
+        return None if self._writer is None else f"holdall builder logs {self._writer.id} {step.id}"
+
     def _tell(self, step: Step, **values: Any) -> None:
         if self._writer is None:
             return

@@ -69,6 +69,8 @@ class Walker:
         except BaseException as err:
             if isinstance(err, StepFailed):
                 err.output = self.build.tails.of(step)
+                where = self.build.recorder.where(step) if err.output else None
+                err.hint = err.hint or (f"all of its output: {where}" if where else None)
             self.build.report(event(step, "stopped" if self.build.stop.is_set else "failed"))
             raise
 

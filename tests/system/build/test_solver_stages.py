@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -66,6 +67,9 @@ def test_a_failure_stops_the_others_and_is_told_with_its_last_lines(workshop: Wo
     assert ">>> RUN sleep 1; echo about to fail" in said
     assert "last lines of its output:\n  | about to fail" in said
     assert "stopped after" in said
+    found = re.search(r"hint: all of its output: holdall (builder logs \w+ \d+)", said)
+    assert found is not None
+    assert workshop.store.run(*found[1].split()) == "about to fail"
     workshop.rests()
 
 
