@@ -65,7 +65,9 @@ def _shown(text: str) -> str:
 
 
 def _block(tree: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
-    found = tree.get(key) or {}
+    found = tree.get(key)
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise InvalidInput(f'{name}: "{key}" must be an object')
     return {one: given for one, given in found.items() if one != COMMENT}

@@ -18,7 +18,6 @@ MAX_NODES = 200_000
 MAX_DEPTH = 60
 _NULLS = ("", "~", "null", "Null", "NULL")
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_STRING = "tag:yaml.org,2002:str"
 _MERGE = "<<"
 
 
@@ -74,7 +73,7 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 raise InvalidInput(f"{self._where}:{line}: a key must be a text")
             value = self.value(one, depth + 1)
-            if key.value == _MERGE and key.style is None:
+            if key.value == _MERGE and not key.style:
                 for more in value if isinstance(value, list) else [value]:
                     if not isinstance(more, dict):
                         raise InvalidInput(f"{self._where}:{line}: only a mapping can be merged")
@@ -88,7 +87,7 @@ class _Reader:
 
 def _scalar(node: Any) -> Any:
     text: str = node.value
-    if node.style is not None:
+    if node.style:
         return text
     if text in _NULLS:
         return None
