@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from holdall.build import archives, copying, gitsource
+from holdall.build import archives, copying
 from holdall.build.contents import Contents, content_of
 from holdall.build.tree import Tree
 from holdall.dockerfile.location import visible
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from holdall.build import gitsource
     from holdall.build.copying import Request
     from holdall.build.giturl import GitAddress
     from holdall.build.sources import Sources

@@ -6,7 +6,6 @@ import os
 import stat
 
 from holdall.build import archives, copying, giturl, keys, lookup, modes, owners, settings
-from holdall.build.http import shown
 from holdall.build.parts import ArchivePart, FilesPart, GitPart, UrlPart
 from holdall.build.progress import event
 from holdall.dockerfile.instructions import Add, Copy
@@ -177,6 +176,8 @@ class _Parts:
 
     def _url(self, word: str) -> None:
         assert isinstance(self._instruction, Add)
+        from holdall.build.http import shown
+
         self._flush()
         subject = shown(word)
 
