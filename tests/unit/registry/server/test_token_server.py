@@ -353,6 +353,20 @@ async def test_a_key_that_another_instance_made_a_moment_ago_is_looked_for(serve
     assert (await server.ask("GET", "/v2/", headers={"Authorization": f"Bearer {foreign}"})).status == 200
 
 
+async def test_a_token_for_a_robot_that_another_process_knows_already(server: Server) -> None:
+    """A worker signs for a robot made a moment ago; the next request goes to one that looked before that."""
+    secret = make_robot(server, "ci")
+    look_again(server)
+    bearer = await token(server, "repository:team/a:push", headers=login("ci", secret))
+    people = server.app.access.people
+    watched = server.app.access._robots
+    assert people is not None
+    assert watched is not None
+    people.robots, watched._version = robots.Robots(), -1  # as it was before
+    server.app.access._next_look = time.monotonic() + 0.8
+    assert (await server.ask("POST", "/v2/team/a/blobs/uploads/", headers=bearer)).status == 202
+
+
 async def test_tokens_can_be_switched_on_and_off_without_a_restart(server: Server, tmp_path: Path) -> None:
     (tmp_path / "access.toml").write_text(RULES.replace("tokens = true", ""))
     look_again(server)
