@@ -107,4 +107,4 @@ def test_an_image_that_was_removed_is_there_again(workshop: Workshop) -> None:
     other = workshop.store.run("build", "-q", "-t", "gone:2", "-f", path, workshop.context)
     assert other == image
     (found,) = json.loads(workshop.store.run("image", "inspect", "gone:2"))
-    assert sorted(found["RepoTags"]) == ["gone:1", "gone:2"]
+    assert {"gone:1", "gone:2"} <= set(found["RepoTags"])
