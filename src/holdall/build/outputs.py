@@ -72,10 +72,8 @@ def chosen(outputs: Iterable[str], *, push: bool = False, load: bool = False) ->
     """All of --output with --push and --load. Raises InvalidOption."""
     found = [parse(text) for text in outputs]
     if push:
-        images = [one for one in found if one.type == IMAGE]
-        if found and not images:
-            raise InvalidOption("--push goes with outputs of type image only", hint="add --output type=registry")
-        found = [replace(one, push=True) if one.type == IMAGE else one for one in found] or [Output(IMAGE, push=True)]
+        found = [replace(one, push=True) if one.type == IMAGE else one for one in found]
+        found += [] if any(one.type == IMAGE for one in found) else [Output(IMAGE, push=True)]
     if load and not any(one.type in (IMAGE, DOCKER) and not one.dest for one in found):
         found.append(Output(DOCKER))
     streams = [one for one in found if one.dest == STDOUT]

@@ -115,6 +115,7 @@ def test_outputs_that_are_refused_by_name(text: str, word: str) -> None:
 def test_push_and_load() -> None:
     assert outputs.chosen([], push=True) == (Output("image", push=True),)
     assert outputs.chosen(["type=image,name=a"], push=True) == (Output("image", names=("a",), push=True),)
+    assert outputs.chosen(["folder"], push=True) == (Output("local", "folder"), Output("image", push=True))
     assert outputs.chosen([], load=True) == (Output("docker"),)
     assert outputs.chosen(["type=image"], load=True) == (Output("image"),)
     assert outputs.chosen(["a", "type=oci,dest=b"], load=True)[2] == Output("docker")
@@ -124,11 +125,6 @@ def test_push_and_load() -> None:
 def test_two_outputs_to_one_place_are_refused(texts: list[str]) -> None:
     with pytest.raises(InvalidOption):
         outputs.chosen(texts)
-
-
-def test_push_needs_an_image() -> None:
-    with pytest.raises(InvalidOption):
-        outputs.chosen(["folder"], push=True)
 
 
 def test_annotations() -> None:
