@@ -93,6 +93,15 @@ def manifest(text: bytes, *members: Digest, subject: Digest | None = None, kind:
 # uploads
 
 
+def test_bytes_belong_to_whoever_claims_them_first(both: Both, opener: Callable[[], Both]) -> None:
+    first = both.blobs.owner()  # the registry's own name, where rows and bytes lie apart
+    both.blobs.claim("one")
+    both.blobs.claim("two")
+    assert both.blobs.owner() == first or (first is None and both.blobs.owner() == "one")
+    if first is not None:
+        assert opener().blobs.owner() == first
+
+
 def test_an_upload_grows_and_says_how_far_it_is(both: Both) -> None:
     both.blobs.begin(UPLOAD)
     assert both.blobs.offset(UPLOAD) == 0

@@ -35,14 +35,14 @@ def main(state: State, options: Namespace) -> int:
     from holdall.errors import InvalidOption
     from holdall.registry.server import robots
     from holdall.registry.server.documents import change
-    from holdall.registry.server.shelf import open_existing
+    from holdall.registry.server.shelf import open_rows
 
     now = time.time()
     lifetime = 0.0 if options.expires == "never" else parse_duration(options.expires) / 1e9
     if not lifetime and options.expires != "never":
         raise InvalidOption("--expires is in the past")
     allows = [robots.Allow.parse(text) for text in options.allow]
-    catalog, _ = open_existing(registry_options.read(options))
+    catalog = open_rows(registry_options.read(options))
     secrets: list[str] = []
 
     def add(raw: bytes) -> bytes:

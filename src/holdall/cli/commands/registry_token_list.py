@@ -29,9 +29,9 @@ def main(state: State, options: Namespace) -> int:
     from holdall.cli.table import show
     from holdall.engine.times import ago, rfc3339
     from holdall.registry.server import robots
-    from holdall.registry.server.shelf import open_existing
+    from holdall.registry.server.shelf import open_rows
 
-    catalog, _ = open_existing(registry_options.read(options))
+    catalog = open_rows(registry_options.read(options))
     try:
         found = catalog.document(robots.DOCUMENT)
     finally:

@@ -24,9 +24,9 @@ def main(state: State, options: Namespace) -> int:
     """Run the command. Revokes all of them or, when one does not exist, none."""
     from holdall.registry.server import robots
     from holdall.registry.server.documents import change
-    from holdall.registry.server.shelf import open_existing
+    from holdall.registry.server.shelf import open_rows
 
-    catalog, _ = open_existing(registry_options.read(options))
+    catalog = open_rows(registry_options.read(options))
     try:
         change(catalog, robots.DOCUMENT, lambda raw: robots.revoke(raw, options.names))
     finally:

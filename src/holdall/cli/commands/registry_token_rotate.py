@@ -35,11 +35,11 @@ def main(state: State, options: Namespace) -> int:
     from holdall.engine.times import parse_duration
     from holdall.registry.server import signing
     from holdall.registry.server.documents import change
-    from holdall.registry.server.shelf import open_existing
+    from holdall.registry.server.shelf import open_rows
     from holdall.registry.server.token_settings import KEYS
 
     keep = parse_duration(options.keep) / 1e9
-    catalog, _ = open_existing(registry_options.read(options))
+    catalog = open_rows(registry_options.read(options))
     try:
         raw = change(catalog, KEYS, lambda before: signing.rotated(before, time.time(), keep))
     finally:

@@ -3,6 +3,7 @@
 blobs/ALGORITHM/XX/HEX    a blob, complete and synced before it came to this name
 uploads/ID                an upload; its length is its offset, its lock (flock) says that somebody writes
 trash/…                   what collection put away, freed in steps
+owner                     the registry whose bytes these are, if its rows are elsewhere
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Self
 
+OWNER = "owner"
 WRITE_OUT = 8 << 20
 SHARDS = tuple([f"{number:02x}" for number in range(256)])
 
@@ -52,6 +54,29 @@ class BlobFiles:
     def upload_path(self, upload: str) -> str:
         """Where an upload is."""
         return f"{self.root}/uploads/{upload}"
+
+    def owner(self) -> str | None:
+        """See `Blobs`."""
+        try:
+            with open(os.path.join(self.root, OWNER), encoding="ascii") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def claim(self, name: str) -> None:
+        """See `Blobs`."""
+        fresh = f"{self.root}/{OWNER}.{os.urandom(8).hex()}"
+        try:
+            with open(fresh, "x", encoding="ascii") as file:
+                file.write(name)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(fresh, os.path.join(self.root, OWNER))
+        except FileExistsError:
+            return
+        finally:
+            os.unlink(fresh)
+            sync_folder(self.root)
 
     def begin(self, upload: str) -> None:
         """See `Blobs`."""

@@ -38,6 +38,11 @@ class Location:
         return self.catalog.startswith(POSTGRES)
 
     @property
+    def together(self) -> bool:
+        """Whether rows and bytes are in one folder."""
+        return not self.catalog and not self.in_bucket
+
+    @property
     def folder(self) -> str:
         """The folder of this machine for files of its own."""
         if self.scratch:

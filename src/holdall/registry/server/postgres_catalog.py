@@ -48,6 +48,8 @@ _TYPES = (
     ("TEXT", 'TEXT COLLATE "C"'),
     ("WITHOUT ROWID", ""),
 )
+SECTIONS = connections.LIMIT - 3
+"""Connections that may wait for bytes to move; the others are for everybody else."""
 _ALL = "rows"
 _SCHEMA = "schema"
 
@@ -71,6 +73,7 @@ class PostgresCatalog(SqlCatalog):
         self._holder: Connection | None = None
         self._held: set[str] = set()
         self._lock = threading.Lock()
+        self._sections = threading.BoundedSemaphore(SECTIONS)
         self._space = ""
 
     def prepare(self) -> None:
@@ -79,6 +82,11 @@ class PostgresCatalog(SqlCatalog):
             self._migrate()
         except psycopg.Error as err:
             raise SystemFailure(f"cannot use the database: {str(err).strip()}") from err
+
+    def is_there(self) -> bool:
+        """Whether somebody has made the tables."""
+        row = self._reading.execute("SELECT to_regclass('holdall_registry') IS NOT NULL").fetchone()
+        return row is not None and bool(row[0])
 
     def place(
         self,
@@ -168,7 +176,15 @@ class PostgresCatalog(SqlCatalog):
             self._leave(db, digest)
 
     def _enter(self, digest: str) -> Connection:
-        db = self._pool.take()
+        if not self._sections.acquire(timeout=connections.WAIT_SECONDS):
+            raise Unavailable("too many blobs are being placed at once", connections.RETRY_AFTER)
+        try:
+            return self._lock_digest(self._pool.take(), digest)
+        except BaseException:
+            self._sections.release()
+            raise
+
+    def _lock_digest(self, db: Connection, digest: str) -> Connection:
         try:
             db.execute(f"SELECT pg_advisory_lock({self._key(db, digest)})".encode())
         except BaseException:
@@ -184,6 +200,7 @@ class PostgresCatalog(SqlCatalog):
             db.close()
         finally:
             self._pool.give(db)
+            self._sections.release()
 
     def _try(self, name: str) -> bool:
         with self._lock:

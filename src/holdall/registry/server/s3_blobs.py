@@ -4,6 +4,7 @@ PREFIX/blobs/ALGORITHM/XX/HEX    a blob; it comes to this name whole, by one req
 PREFIX/uploads/ID/begun          an upload exists
 PREFIX/uploads/ID/OFFSET         a segment of it: bytes that are safe, in an object of their own
 PREFIX/trash/ALGORITHM/HEX       somebody is removing the blob
+PREFIX/owner                     the registry whose bytes these are
 
 Nothing about an upload is in a process: its offset is where its segments end, and whoever takes it goes on from there.
 A removal whose answer never came may still happen later; so a blob is placed again only when nobody has begun to
@@ -26,7 +27,6 @@ from holdall.registry.server.s3_client import asking
 from holdall.registry.server.s3_file import S3File
 from holdall.registry.server.s3_segments import Segment, chain
 from holdall.registry.server.s3_upload import S3Writing
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,21 +72,24 @@ class S3Blobs:
         """What the names of an upload's objects begin with."""
         return f"{self._root}uploads/{upload}/"
 
-    def begin(self, upload: str) -> None:
+    def owner(self) -> str | None:
         """See `Blobs`."""
-        key = f"{self.upload_key(upload)}begun"
         try:
             with asking():
-                try:
-                    self.client.put_object(Bucket=self.bucket, Key=key, Body=b"", IfNoneMatch="*")
-                except ClientError as err:
-                    if s3_client.code(err) != "NotImplemented":
-                        raise
-                    self.client.put_object(Bucket=self.bucket, Key=key, Body=b"")  # the name is random anyway
-        except Unavailable as err:
-            if isinstance(err.__cause__, ClientError) and s3_client.is_present(err.__cause__):
-                raise FileExistsError(upload) from err
-            raise
+                return self.client.get_object(Bucket=self.bucket, Key=f"{self._root}owner")["Body"].read(100).decode()
+        except FileNotFoundError:
+            return None
+
+    def claim(self, name: str) -> None:
+        """See `Blobs`."""
+        try:
+            self._create(f"{self._root}owner", name.encode())
+        except FileExistsError:
+            return
+
+    def begin(self, upload: str) -> None:
+        """See `Blobs`."""
+        self._create(f"{self.upload_key(upload)}begun", b"")
 
     def take(self, upload: str) -> S3Writing | None:
         """See `Blobs`."""
@@ -222,6 +225,18 @@ class S3Blobs:
     def _delete(self, key: str) -> None:
         with asking():
             self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    def _create(self, key: str, data: bytes) -> None:
+        """Write an object that must not be there; where the store cannot say so, what is there is written over."""
+        with asking():
+            try:
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+            except ClientError as err:
+                if s3_client.is_present(err):
+                    raise FileExistsError(key) from err
+                if s3_client.code(err) != "NotImplemented":
+                    raise
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
 
     def _segments(self, upload: str, entries: Sequence[ObjectTypeDef]) -> list[Segment]:
         start = len(self.upload_key(upload))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from holdall.errors import PathNotFound, SystemFailure
-from holdall.registry.server.blobfiles import BlobFiles
+from holdall.registry.server.binding import bind, check
+from holdall.registry.server.blobfiles import OWNER, BlobFiles
 from holdall.registry.server.pulls import Pulls
 from holdall.registry.server.sqlite_catalog import SqliteCatalog
 
@@ -104,27 +105,47 @@ def open_storage(where: Location, *, first: bool = False) -> tuple[Catalog, Blob
     `first`: make what is missing, and see that the others can be reached. Raises OSError, InvalidOption, StoreCorrupt,
     SystemFailure.
     """
-    if not where.in_bucket and not where.catalog:
-        return open_local(where.storage)
     where.check()
-    catalog = _open_catalog(where, first=first)
-    try:
-        return catalog, _open_blobs(where, catalog, first=first)
-    except BaseException:
-        catalog.close()
-        raise
+    if where.together:
+        if os.path.exists(os.path.join(where.storage, OWNER)):
+            raise SystemFailure(f'the rows of "{where.storage}" are elsewhere', hint="give --catalog as it was")
+        return open_local(where.storage)
+    return _both(where, _open_catalog(where, first=first), bind if first else None, first=first)
 
 
 def open_existing(where: Location) -> tuple[Catalog, Blobs]:
     """Rows and bytes of a registry that is there. Raises PathNotFound and what `open_storage` raises."""
+    catalog = open_rows(where)
+    if where.together:
+        catalog.close()
+        return open_storage(where)
+    return _both(where, catalog, check, first=False)
+
+
+def open_rows(where: Location) -> Catalog:
+    """Only the rows of a registry that is there. Raises what `open_existing` raises."""
     where.check()
     folder = where.catalog or where.storage
     if not where.in_database and not os.path.exists(os.path.join(folder, DATABASE)):
         raise PathNotFound(f'"{folder}" holds no registry')
-    return open_storage(where)
+    return _open_catalog(where, first=False, there=True)
 
 
-def _open_catalog(where: Location, *, first: bool) -> Catalog:
+def _both(
+    where: Location, catalog: Catalog, look: Callable[[Catalog, Blobs], None] | None, *, first: bool
+) -> tuple[Catalog, Blobs]:
+    """The bytes that go with the rows, after a look whether they do. Closes the rows on failure."""
+    with ExitStack() as stack:
+        stack.callback(catalog.close)
+        blobs = _open_blobs(where, catalog, first=first)
+        stack.callback(blobs.close)
+        if look is not None:
+            look(catalog, blobs)
+        stack.pop_all()
+        return catalog, blobs
+
+
+def _open_catalog(where: Location, *, first: bool, there: bool = False) -> Catalog:
     if not where.in_database:
         folder = where.catalog or where.storage
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -138,6 +159,8 @@ def _open_catalog(where: Location, *, first: bool) -> Catalog:
     catalog = PostgresCatalog(where.catalog)
     if first:
         catalog.prepare()
+    elif there and not catalog.is_there():
+        raise PathNotFound("the database holds no registry")
     return catalog
 
 
@@ -152,6 +175,10 @@ def _open_blobs(where: Location, catalog: Catalog, *, first: bool) -> Blobs:
         raise SystemFailure(f"the package for object stores is missing: {err}", hint="pip install holdall[s3]") from err
     bucket = s3_client.parse(where)
     blobs = S3Blobs(bucket, catalog.hold)
-    if first:
-        s3_client.check(blobs.client, bucket)
+    try:
+        if first:
+            s3_client.check(blobs.client, bucket)
+    except BaseException:
+        blobs.close()
+        raise
     return blobs

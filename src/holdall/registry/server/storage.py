@@ -391,6 +391,12 @@ if TYPE_CHECKING:
 
         near: bool
 
+        def owner(self) -> str | None:
+            """The name of the registry that has claimed the bytes."""
+
+        def claim(self, name: str) -> None:
+            """Claim the bytes for a registry, unless another was quicker."""
+
         def begin(self, upload: str) -> None:
             """Make an empty upload."""
 

@@ -86,7 +86,7 @@ def instances(where: Location) -> Iterator[list[Instance]]:
 
 def keys(one: Instance) -> list[str]:
     found = one.blobs.client.list_objects_v2(Bucket=one.blobs.bucket, Prefix=one.blobs._root).get("Contents", [])
-    return [entry["Key"] for entry in found]
+    return [entry["Key"] for entry in found if not entry["Key"].endswith("/owner")]
 
 
 def multiparts(one: Instance) -> int:
