@@ -1,4 +1,4 @@
-"""--cache-to and --cache-from: what travels, what is fetched when, and what a broken or foreign cache does (nothing)."""
+"""--cache-to and --cache-from: what travels, what is fetched when, and that a broken or foreign cache does nothing."""
 
 from __future__ import annotations
 
