@@ -15,7 +15,7 @@ RANKS = {
     "oci": 1, "linux": 1, "dockerfile": 1, "erofs": 1,
     "image": 2, "layer": 2, "network": 2, "runtime": 2,
     "store": 3, "registry": 3, "supervisor": 3,
-    "pack": 4, "build": 4,
+    "pack": 4, "build": 4, "haul": 4,
     "bake": 5,
     "engine": 6,
     "cli": 7,

@@ -19,8 +19,8 @@ from holdall.cli.table_of_commands import ALIASES, COMMANDS, GROUPS
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-PACKAGES = "cli|engine|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
-PACKAGES = "cli|engine|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
+PACKAGES = "cli|engine|haul|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
+PACKAGES = "cli|engine|haul|image|layer|linux|network|oci|pack|registry|runtime|store|supervisor"
 SOURCE = re.compile(rf"`((?:{PACKAGES})/[\w/]+\.py)(?::(\w+))?`")
 
 

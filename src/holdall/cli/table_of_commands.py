@@ -40,9 +40,14 @@ COMMANDS: dict[str, str] = {
     "ps": "list containers",
     "pull": "fetch an image from a registry",
     "push": "send an image to a registry",
+    "registry_copy": "copy an image between registries, layouts and archives",
+    "registry_delete": "delete tags and manifests at a registry",
     "registry_fsck": "check a registry's storage, and mend it",
     "registry_gc": "remove what nothing needs from a registry's storage",
+    "registry_inspect": "show an image at a registry or in a file, without fetching it",
     "registry_serve": "serve images to this machine or to others",
+    "registry_sync": "copy many images: repositories, globs, a list",
+    "registry_tags": "list the tags of a repository at a registry",
     "registry_token_create": "make a robot token for a registry",
     "registry_token_list": "list a registry's robot tokens",
     "registry_token_revoke": "make robot tokens worthless",
@@ -95,7 +100,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "bake": "bake", "build": "build", "du": "builder_du", "history": "builder_history", "ls": "builder_history",
         "logs": "builder_logs", "prune": "builder_prune", "shell": "builder_shell"},
     "network": {"ls": "network_ls", "list": "network_ls", "inspect": "network_inspect"},
-    "registry": {n: f"registry_{n}" for n in ("fsck", "gc", "serve")},
+    "registry": {
+        n: f"registry_{n}" for n in ("copy", "delete", "fsck", "gc", "inspect", "serve", "sync", "tags")
+    },
     "registry token": {n: f"registry_token_{n}" for n in ("create", "list", "revoke", "rotate")},
     "system": {
         "df": "system_df", "fsck": "system_fsck", "gc": "system_gc", "prune": "system_prune", "info": "info",

@@ -65,6 +65,11 @@ def push_scope(path: str) -> Scope:
     return Scope(path, ("pull", "push"))
 
 
+def delete_scope(path: str) -> Scope:
+    """Delete in a repository. Registries differ in what they want for it; "*" is what some do."""
+    return Scope(path, ("delete", "pull"))
+
+
 @record
 class TokenRequest:
     """A request to a token server. `form` is sent URL-encoded as the body when not None."""

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from holdall.registry.options import CredentialSource
+
 
 class Keychain:
     """Credentials of one user: a `CredentialSource` that login and logout can change."""
@@ -81,3 +83,17 @@ class Keychain:
             known = helper.get(key_of(registry)) is not None
             helper.erase(key_of(registry))
         return self.docker.update(registry, None) or known
+
+
+class Given:
+    """Credentials that were given for some registries, or for some of their repositories; the others' are looked up."""
+
+    def __init__(self, entries: Mapping[tuple[str, str], Credential], rest: CredentialSource) -> None:
+        """`entries` by registry and repository path; the path "" is for all of the registry."""
+        self._entries = entries
+        self._rest = rest
+
+    def lookup(self, registry: str, path: str = "") -> Credential | None:
+        """See `CredentialSource`."""
+        found = self._entries.get((registry, path)) or self._entries.get((registry, ""))
+        return found or self._rest.lookup(registry, path)

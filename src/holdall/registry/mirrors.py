@@ -46,7 +46,7 @@ def endpoints(registry: str, options: Options, *, write: bool = False) -> tuple[
     Raises InvalidInput for a malformed file or a registry that is blocked.
     """
     found = load(options).get(registry, Mirror())
-    own = () if found.blocked else (endpoint.origin(registry, insecure=not options.tls_verify),)
+    own = () if found.blocked else (endpoint.origin(registry, insecure=not options.verifies(registry)),)
     usable = own if write else found.endpoints + own
     if not usable:
         raise InvalidInput(f'registry "{registry}" is blocked by registries.toml')

@@ -31,6 +31,7 @@ class Options:
     `credentials` None reads Docker's and containers' files; `cert_dir` None searches the certs.d folders;
     `mirrors` is the path of the only registries.toml to read, None for the usual ones. `upload_chunk` is the
     size of PATCH requests in bytes, 0 for whole blobs in one PUT. A Retry-After over `max_wait` is an error.
+    `lax` are registries (as references name them) for which `tls_verify` is False, `cert_dirs` gives folders by host.
     """
 
     tls_verify: bool = True
@@ -45,6 +46,8 @@ class Options:
     connect_timeout: float = 30.0
     read_timeout: float = 60.0
     environ: Mapping[str, str] | None = None
+    lax: tuple[str, ...] = ()
+    cert_dirs: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
@@ -53,6 +56,10 @@ class Options:
             raise InvalidOption(f"retries must not be negative, but are {self.retries}")
         if self.upload_chunk and self.upload_chunk < MIN_CHUNK:
             raise InvalidOption(f"upload chunks must have at least {MIN_CHUNK} bytes, not {self.upload_chunk}")
+
+    def verifies(self, registry: str) -> bool:
+        """Whether that registry's certificate must be right."""
+        return self.tls_verify and registry not in self.lax
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -100,6 +100,7 @@ async def push_index(
     tags: Sequence[str] = (),
     mount_from: Mapping[Digest, str] | None = None,
     origins: BlobOrigins | None = None,
+    notes: UploadNotes | None = None,
     options: Options | None = None,
     reporter: Reporter = silent,
 ) -> Descriptor:
@@ -107,8 +108,9 @@ async def push_index(
     with named(f'cannot push "{reference.familiar()}"'):
         names = _names(reference, index.digest, tags)
         async with Transport(options or Options()) as transport:
-            job = _Push(transport, reference, index.source, reporter, mount_from or {}, origins)
-            await job.members(index.index, 0)
+            job = _Push(transport, reference, index.source, reporter, mount_from or {}, origins, notes)
+            async with Courier(transport.options) as job.courier:
+                await job.members(index.index, 0)
             return await job.name(names, index.index.raw, index.index.media_type)
 
 

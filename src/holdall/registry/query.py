@@ -5,8 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from holdall.errors import LimitExceeded, ManifestUnknown, RegistryError, Unauthorized
+from holdall.oci.digest import Digest
 from holdall.oci.jsonval import load_object
+from holdall.oci.reference import Reference
 from holdall.registry import headers
+from holdall.registry.auth import Scope
 from holdall.registry.client import Call, Registry
 from holdall.registry.endpoint import origin
 from holdall.registry.options import Options
@@ -17,10 +20,9 @@ from holdall.registry.unwrap import named
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.oci.descriptor import Descriptor
-    from holdall.oci.reference import Reference
     from holdall.registry.client import Reply
     from holdall.registry.credential import Credential
-    from holdall.registry.repository import Repository
+    from holdall.registry.repository import Document, Repository
 
 PAGE = 1_000
 MAX_PAGES = 1_000
@@ -52,19 +54,63 @@ async def list_tags(reference: Reference, *, options: Options | None = None) -> 
 
 
 async def _tags(repository: Repository) -> tuple[str, ...]:
-    tags: list[str] = []
-    path = repository.url("tags", f"list?n={PAGE}")
+    return await _pages(repository.registry, repository.url("tags", f"list?n={PAGE}"), "tags", repository.scopes)
+
+
+async def list_repositories(registry: str, *, options: Options | None = None) -> tuple[str, ...]:
+    """Paths of a registry's (a reference's domain) repositories, if it tells. Raises RegistryError, LimitExceeded."""
+    with named(f'cannot list the repositories of "{registry}"'):
+        async with Transport(options or Options()) as transport:
+            server = repositories(transport, Reference(registry, "catalog"))[-1].registry
+            return await _pages(
+                server, f"/v2/_catalog?n={PAGE}", "repositories", (Scope("catalog", ("*",), "registry"),)
+            )
+
+
+async def document(reference: Reference, *, options: Options | None = None) -> Document:
+    """The manifest or index a reference names, as it is. Raises ManifestUnknown, RegistryError and its kin."""
+    name = reference.digest or reference.tag or "latest"
+    with named(f'cannot read "{reference.familiar()}"'):
+        async with Transport(options or Options()) as transport:
+            found = repositories(transport, reference)
+            for source in found[:-1]:
+                try:
+                    return await source.manifest(name)
+                except RegistryError:
+                    continue
+            return await found[-1].manifest(name)
+
+
+async def delete(reference: Reference, *, manifest: bool = False, options: Options | None = None) -> Digest | None:
+    """Delete a tag, or by digest a manifest with all its tags; the digest if a manifest went.
+
+    With `manifest` that which the tag points to. Raises ManifestUnknown, Unsupported, RegistryError and its kin.
+    """
+    with named(f'cannot delete "{reference.familiar()}"'):
+        async with Transport(options or Options()) as transport:
+            repository = repositories(transport, reference, write=True)[0]
+            name: str | Digest = reference.digest or reference.tag or "latest"
+            if manifest and isinstance(name, str):
+                found = await repository.head(name)
+                name = name if found is None else found.digest
+            if not await repository.deleting().delete(name):
+                raise ManifestUnknown("manifest unknown", hint="check the name and the tag")
+            return name if isinstance(name, Digest) else None
+
+
+async def _pages(registry: Registry, path: str, key: str, scopes: tuple[Scope, ...]) -> tuple[str, ...]:
+    found: list[str] = []
     for _ in range(MAX_PAGES):
-        reply = await repository.registry.fetch(Call("GET", path, repository.scopes))
-        page = load_object(reply.body, "list of tags", error=RegistryError).strings("tags", MAX_TAGS)
-        tags += page
-        if len(tags) > MAX_TAGS:
-            raise LimitExceeded(f"more than {MAX_TAGS} tags")
+        reply = await registry.fetch(Call("GET", path, scopes))
+        page = load_object(reply.body, f"list of {key}", error=RegistryError).strings(key, MAX_TAGS)
+        found += page
+        if len(found) > MAX_TAGS:
+            raise LimitExceeded(f"more than {MAX_TAGS} {key}")
         following = _next(reply)
         if following is None or not page:
-            return tuple(tags)
+            return tuple(found)
         path = following
-    raise LimitExceeded(f"more than {MAX_PAGES} pages of tags")
+    raise LimitExceeded(f"more than {MAX_PAGES} pages of {key}")
 
 
 def _next(reply: Reply) -> str | None:
@@ -74,7 +120,7 @@ def _next(reply: Reply) -> str | None:
         return None
     url = follow(reply.url, target)
     if urlsplit(url)[:2] != urlsplit(reply.url)[:2]:
-        raise RegistryError("the list of tags goes on at another server")
+        raise RegistryError("the list goes on at another server")
     return url
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from holdall.errors import IntegrityError, InvalidDigest, LimitExceeded, ManifestUnknown, RegistryError
+from holdall.errors import IntegrityError, InvalidDigest, LimitExceeded, ManifestUnknown, RegistryError, Unsupported
 from holdall.oci import mediatype
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.record import record
-from holdall.registry.auth import pull_scope, push_scope
+from holdall.registry.auth import delete_scope, pull_scope, push_scope
 from holdall.registry.client import Call
-from holdall.registry.failures import shown
+from holdall.registry.failures import BadStatus, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ class Repository:
         self.registry = registry
         self.path = registry.endpoint.repository(path)
         self.scopes: tuple[Scope, ...] = (push_scope(self.path) if write else pull_scope(self.path),)
+
+    def deleting(self) -> Repository:
+        """The same repository, asking for the right to delete in it."""
+        made = Repository(self.registry, "")
+        made.path, made.scopes = self.path, (delete_scope(self.path),)
+        return made
 
     def __str__(self) -> str:
         return f"{self.registry.endpoint}/{self.path}"
@@ -87,6 +93,23 @@ class Repository:
         if len(size) > 10 or int(size) > MAX_MANIFEST:
             raise LimitExceeded(f"manifest has {size[:20]} bytes, more than the {MAX_MANIFEST} allowed")
         return Descriptor(kind, told, int(size))
+
+    async def delete(self, name: str | Digest) -> bool:
+        """Delete a tag alone, or a manifest with all its tags; False when there is no such thing.
+
+        Raises Unsupported when the registry does not do that, RegistryError and its kin.
+        """
+        call = Call("DELETE", self.url("manifests", quote(str(name), safe=":")), self.scopes, {}, None, (200, 202, 404))
+        try:
+            reply = await self.registry.fetch(call)
+        except BadStatus as err:
+            if err.status not in (400, 405, 501):
+                raise
+            hint = None if isinstance(name, Digest) else "delete its manifest by digest: all its tags go with it"
+            raise Unsupported(
+                f'registry "{self.registry.name}" does not delete this: {err.message}', hint=hint
+            ) from err
+        return reply.status != 404
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether the registry has the blob, with the size that it should have."""

@@ -27,14 +27,15 @@ class TlsContexts:
 
     def __init__(self, options: Options) -> None:
         self._cert_dir = options.cert_dir
+        self._cert_dirs = options.cert_dirs
         self._home = options.environment.get("HOME", "")
         self._cert_file = options.environment.get("SSL_CERT_FILE", "")
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
 
     def folder(self, host: str) -> str:
         """The folder with certificates for host[:port], "" when there is none."""
-        if self._cert_dir:
-            return self._cert_dir
+        if self._cert_dir or host in self._cert_dirs:
+            return self._cert_dirs.get(host) or self._cert_dir or ""
         bases = [os.path.join(self._home, ".config/containers/certs.d")] if self._home else []
         names = (host, HUB) if host == HUB_HOST else (host,)
         for base in (*bases, *SYSTEM_FOLDERS):

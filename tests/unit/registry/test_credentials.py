@@ -9,7 +9,7 @@ import pytest
 
 from holdall.errors import InvalidInput
 from holdall.registry.credential import Credential, Fixed
-from holdall.registry.credentials import Keychain
+from holdall.registry.credentials import Given, Keychain
 from holdall.registry.login import logout
 
 ANN = Credential("ann", "secret")
@@ -100,3 +100,10 @@ def test_logout_takes_any_spelling(home: dict[str, str]) -> None:
 def test_a_fixed_credential() -> None:
     assert Fixed(ANN).lookup("any.io") == ANN
     assert Fixed(ANN, "one.io").lookup("any.io") is None
+
+
+def test_credentials_that_were_given_come_before_the_stored_ones() -> None:
+    entries = {("r", ""): Credential("all", "x"), ("r", "a/b"): Credential("one", "x")}
+    given = Given(entries, Fixed(Credential("stored", "x")))
+    names = [(given.lookup(*key) or Credential()).username for key in (("r", "a/b"), ("r", "c"), ("other", "a/b"))]
+    assert names == ["one", "all", "stored"]

@@ -25,3 +25,9 @@ def test_nonsense_is_refused(values: dict[str, int]) -> None:
 def test_the_environment_is_this_process_or_given() -> None:
     assert Options().environment is os.environ
     assert Options(environ={"HOME": "/x"}).environment == {"HOME": "/x"}
+
+
+def test_some_registries_need_no_right_certificate() -> None:
+    assert Options(lax=("a",)).verifies("b")
+    assert not Options(lax=("a",)).verifies("a")
+    assert not Options(tls_verify=False).verifies("b")

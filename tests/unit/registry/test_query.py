@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from holdall.errors import IntegrityError, LimitExceeded, ManifestUnknown, RegistryError
+from holdall.errors import IntegrityError, LimitExceeded, ManifestUnknown, RegistryError, Unsupported
 from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
+from holdall.record import replace
 from holdall.registry import query
+from holdall.registry.credential import Credential, Fixed
 from holdall.registry.options import Options
-from holdall.registry.query import head, list_tags
-from holdall.testing.images import random_image
+from holdall.registry.query import delete, document, head, list_repositories, list_tags
+from holdall.testing.images import random_image, random_index
 from holdall.testing.registry import RegistryServer
 from holdall.testing.scripted import Asked, ScriptedServer, response
 
@@ -84,3 +86,47 @@ async def test_a_list_of_tags_that_is_none(quick: Options, body: bytes) -> None:
 async def test_no_tags(quick: Options) -> None:
     async with ScriptedServer(lambda _: response(200, b'{"tags": null}')) as server:
         assert await list_tags(Reference.parse(f"{server.host}/a/b"), options=quick) == ()
+
+
+async def test_repositories(quick: Options) -> None:
+    with RegistryServer() as server:
+        for name in ("a", "b/c"):
+            server.store.add_image(name, "1", random_image(seed=1))
+        assert await list_repositories(server.host, options=quick) == ("a", "b/c")
+
+
+async def test_a_document_is_given_as_it_is(quick: Options) -> None:
+    index = random_index(seed=3)
+    with RegistryServer() as server:
+        server.store.add_index("a", "1", index)
+        found = await document(Reference.parse(f"{server.host}/a:1"), options=quick)
+        assert (found.raw, found.digest) == (index.index.raw, index.digest)
+
+
+@pytest.mark.parametrize("auth", ["none", "token"])
+async def test_deleting_tags_and_manifests(quick: Options, auth: str) -> None:
+    image = random_image(seed=1)
+    with RegistryServer(auth=auth, users={"u": "p"}) as server:
+        options = replace(quick, credentials=Fixed(Credential("u", "p"))) if auth == "token" else quick
+        repository = server.store.repository("a")
+        name = Reference.parse(f"{server.host}/a:1")
+        for tag in ("1", "2", "3"):
+            server.store.add_image("a", tag, image)
+        assert await delete(name, options=options) is None
+        assert set(repository.tags) == {"2", "3"}
+        with pytest.raises(ManifestUnknown, match="cannot delete"):
+            await delete(name, options=options)
+        assert await delete(name.with_tag("2"), manifest=True, options=options) == image.digest
+        assert not repository.manifests
+        server.store.add_image("a", "1", image)
+        assert await delete(name.with_digest(image.digest), options=options) == image.digest
+        with pytest.raises(ManifestUnknown):
+            await delete(name, manifest=True, options=options)
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+async def test_a_registry_that_does_not_delete(quick: Options, status: int) -> None:
+    async with ScriptedServer(lambda _: response(status, b"{}")) as server:
+        with pytest.raises(Unsupported) as caught:
+            await delete(Reference.parse(f"{server.host}/a:1"), options=quick)
+        assert "by digest" in str(caught.value.hint)

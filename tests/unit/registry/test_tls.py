@@ -195,3 +195,9 @@ def test_hosts_without_a_folder_share_a_context() -> None:
     contexts = TlsContexts(Options(environ={}))
     assert contexts.context("a.io", verify=True) is contexts.context("b.io", verify=True)
     assert contexts.context("a.io", verify=True) is not contexts.context("a.io", verify=False)
+
+
+def test_a_host_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
+    options = Options(cert_dirs={"a:1": str(tmp_path / "a")}, environ={"HOME": str(tmp_path)})
+    assert TlsContexts(options).folder("a:1") == str(tmp_path / "a")
+    assert TlsContexts(options).folder("b") == ""
