@@ -53,7 +53,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class App:
-    """Answers requests. `draining` makes every answer the last one of its connection; `mirroring` asks upstreams."""
+    """Answers requests. `draining` makes every answer the last one of its connection; `mirroring` asks upstreams.
+
+    `busy` are connections with a request under way, `lately` those that had one since somebody emptied the set.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class App:
         self.draining = False
         self.mirroring: Mirroring | None = None
         self.busy: set[object] = set()
+        self.lately: set[object] = set()
         self._hashes = Hashes() if shelf.blobs.near else NotedHashes()
         self._bounds = bounds
         self.door = Door(access, Limiter() if limiter is None else limiter, self.complain)
@@ -87,6 +91,7 @@ class App:
         """Answer one request, whatever happens."""
         begun = time.perf_counter()
         self.busy.add(request.protocol)
+        self.lately.add(request.protocol)
         self.meters.add("in_flight")
         seen = _Seen()
         try:

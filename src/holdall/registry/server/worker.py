@@ -138,7 +138,8 @@ class Worker:
     def _cut_silent(self, server: web.Server, app: App) -> None:
         """Close connections that have been open without a request for a minute (slow loris)."""
         now = time.monotonic()
-        waiting = {one: self._silent.get(one, now) for one in server.connections if one not in app.busy}
+        asked, app.lately = app.busy | app.lately, set()
+        waiting = {one: self._silent.get(one, now) for one in server.connections if one not in asked}
         for connection, since in list(waiting.items()):
             if now - since >= SILENT_SECONDS and connection.transport is not None:
                 connection.transport.abort()

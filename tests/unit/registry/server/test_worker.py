@@ -29,6 +29,7 @@ class Fake:
     def __init__(self) -> None:
         self.connections: list[Connection] = []
         self.busy: set[Connection] = set()
+        self.lately: set[Connection] = set()
 
 
 async def test_silent_connections_are_cut_and_busy_ones_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,13 +39,15 @@ async def test_silent_connections_are_cut_and_busy_ones_not(tmp_path: Path, monk
     with socket.socket() as listener:
         one = Worker(ServeOptions(str(tmp_path)), listener, meters)
         fake = Fake()
-        silent, busy, between = Connection(), Connection(), Connection()
-        fake.connections = [silent, busy, between]
-        for step in range(14):
-            fake.busy = {busy, between} if step == 6 else {busy}
+        silent, busy, between, quick = Connection(), Connection(), Connection(), Connection()
+        fake.connections = [silent, busy, between, quick]
+        for step in range(30):
+            fake.busy = {busy, between} if step in (6, 16, 26) else {busy}
+            fake.lately = {quick} if step % 10 == 5 else set()  # its requests always end before the next look
             one._cut_silent(fake, fake)  # type: ignore[arg-type]
             clock[0] += 5
     assert silent.transport.aborted
     assert not busy.transport.aborted
     assert not between.transport.aborted
+    assert not quick.transport.aborted
     assert meters.total("slow_clients") >= 1
