@@ -99,7 +99,10 @@ class Variables:
         if name in self._known:
             return self._known[name]
         if name not in self._declared:
-            raise InvalidInput(f'there is no variable "{_shown(name)}"', hint='declare it under "variable"')
+            raise InvalidInput(
+                f'there is no variable "{_shown(name)}"',
+                hint='declare it under "variable", or write $${...} for a dollar sign',
+            )
         if name in self._asked:
             raise InvalidInput(f'the variable "{name}" depends on itself')
         default, kind, where = self._declared[name]

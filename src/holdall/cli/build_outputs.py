@@ -39,4 +39,3 @@ def read(options: Namespace) -> dict[str, Any]:
         "cache_to": cache_options.parse_all(options.cache_to, cache_options.TO),
         "cache_from": cache_options.parse_all(options.cache_from, cache_options.FROM),
     }
-
