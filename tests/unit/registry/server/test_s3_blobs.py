@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -265,7 +266,26 @@ def test_what_a_killed_instance_left_is_cleaned(instances: list[Instance], monke
     assert list(one.blobs.empty_trash(1)) == []
 
 
-def test_temporary_files_are_gone_and_memory_is_not_needed(instances: list[Instance], where: Location) -> None:
+def test_memory_does_not_grow_with_the_blob(instances: list[Instance]) -> None:
+    one, _ = instances
+    one.blobs.begin(UPLOAD)
+    view = memoryview(DATA)
+    tracemalloc.start()
+    try:
+        with one.take() as writing:
+            for start in range(0, len(DATA), MIB):
+                writing.write(view[start : start + MIB])
+            one.place(writing)
+        with one.blobs.open(DIGEST) as file:
+            while file.read(MIB):
+                pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * MIB
+
+
+def test_temporary_files_are_gone(instances: list[Instance], where: Location) -> None:
     one, _ = instances
     one.blobs.begin(UPLOAD)
     with one.take() as writing:
