@@ -123,5 +123,3 @@ async def present(
                 for one in descriptors:
                     tasks.start(look(one))
     return frozenset(found)
-
-
