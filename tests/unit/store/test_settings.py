@@ -57,6 +57,15 @@ def test_the_users_file_wins_over_the_systems_and_the_environment_over_both(tmp_
     assert budget({"HOME": "/nowhere", "XDG_CONFIG_HOME": str(tmp_path / ".config")}) == Budget(2 * 10**9)
 
 
+def test_builds_have_a_budget_of_their_own(tmp_path: Path) -> None:
+    home = write(tmp_path, '[store]\nbudget = "1GB"\n[build]\nbudget = "2GB"\n')
+    assert budget(home) == Budget(10**9)
+    assert budget(home, settings.BUILD) == Budget(2 * 10**9)
+    assert budget({**home, "HOLDALL_BUILD_BUDGET": "5%"}, settings.BUILD) == Budget(None, 0.05)
+    assert budget({**home, "HOLDALL_STORE_BUDGET": "5%"}, settings.BUILD) == Budget(2 * 10**9)
+    assert budget({"HOME": "/nowhere"}, settings.BUILD) == Budget(None, 0.1)
+
+
 def test_a_number_is_bytes(tmp_path: Path) -> None:
     assert budget(write(tmp_path, "[store]\nbudget = 5000\n")) == Budget(5000)
 
