@@ -6,6 +6,7 @@ import fnmatch
 import re
 
 from holdall.bake import overrides, values
+from holdall.bake.plain import plain_errors
 from holdall.errors import InvalidInput, NotFound
 from holdall.record import record
 
@@ -20,6 +21,7 @@ DEFAULT = "default"
 LINK = "target:"
 NAME = re.compile(r"[a-zA-Z0-9_-]+\Z")
 MAX_TARGETS = 1000
+MAX_DEPTH = 100
 
 
 @record
@@ -58,6 +60,7 @@ class Definition:
     def __init__(self, groups: Iterable[Group] = (), targets: Iterable[Target] = ()) -> None:
         self.groups: dict[str, Group] = {}
         self.targets: dict[str, Target] = {}
+        self._heirs: dict[str, dict[str, Any]] = {}
         self.add(groups, targets)
 
     def add(self, groups: Iterable[Group], targets: Iterable[Target]) -> None:
@@ -79,11 +82,13 @@ class Definition:
         if len(self.targets) > MAX_TARGETS:
             raise InvalidInput(f"there are more than {MAX_TARGETS} targets")
 
+    @plain_errors()
     def choose(self, names: Sequence[str], sets: Iterable[str], environ: Mapping[str, str]) -> Chosen:
         """What these names (groups, targets, patterns; "default" for none) stand for, with --set.
 
         Raises NotFound, InvalidInput, InvalidOption.
         """
+        self._heirs.clear()
         changes = overrides.parse(sets, tuple(self.targets), environ)
         wanted = self._matched([name.replace(".", "_") for name in names] or [DEFAULT])
         found: dict[str, dict[str, Any]] = {}
@@ -95,8 +100,9 @@ class Definition:
         if groups[DEFAULT] == (DEFAULT,) or not groups[DEFAULT]:
             groups[DEFAULT] = (DEFAULT,)
         asked = set(found)
+        linked: set[str] = set()
         for name in list(found):
-            self._link(name, found, changes, (name,))
+            self._link(name, found, changes, (name,), linked)
         return Chosen(found, groups, frozenset(found.keys() - asked))
 
     def _matched(self, names: Iterable[str]) -> list[str]:
@@ -116,16 +122,21 @@ class Definition:
         return f"there are {', '.join(names[:20])}" if names else "the files describe no target"
 
     def _members(self, name: str, groups: dict[str, tuple[str, ...]], above: tuple[str, ...]) -> list[str]:
-        """The targets of a group, or a target itself."""
+        """The targets of a group, or a target itself; nothing for a group that `groups` has already."""
         group = self.groups.get(name)
         if group is None or name in above:
             return [name]
+        if name in groups:
+            return []
+        _check_depth(above)
         groups[name] = group.targets
-        found = [one for member in group.targets for one in self._members(member, groups, (*above, name))]
-        return list(dict.fromkeys(found))
+        found: dict[str, None] = {}
+        for member in group.targets:
+            found.update(dict.fromkeys(self._members(member, groups, (*above, name))))
+        return list(found)
 
     def _whole(self, name: str, changes: Mapping[str, Sequence[Override]]) -> dict[str, Any]:
-        found = self._inherited(name, changes, ())
+        found = dict(self._inherited(name, changes, ()))
         found.setdefault("context", ".")
         found["dockerfile"] = found.get("dockerfile") or "Dockerfile"
         found["contexts"] = {key: one for key, one in found.get("contexts", {}).items() if one}
@@ -134,15 +145,19 @@ class Definition:
     def _inherited(
         self, name: str, changes: Mapping[str, Sequence[Override]], above: tuple[str, ...]
     ) -> dict[str, Any]:
+        if name in self._heirs:
+            return self._heirs[name]
         target = self.targets.get(name)
         if target is None:
             raise NotFound(f'there is no target "{name}"', hint=self._hint())
+        _check_depth(above)
         found: dict[str, Any] = {}
         for parent in target.inherits:
             if parent in (*above, name):
                 raise InvalidInput(f'target "{name}" inherits from itself')
             found = values.merged(found, self._inherited(parent, changes, (*above, name)))
-        return overrides.applied(values.merged(found, target.values), changes.get(name, ()))
+        self._heirs[name] = overrides.applied(values.merged(found, target.values), changes.get(name, ()))
+        return self._heirs[name]
 
     def _link(
         self,
@@ -150,7 +165,9 @@ class Definition:
         found: dict[str, dict[str, Any]],
         changes: Mapping[str, Sequence[Override]],
         above: tuple[str, ...],
+        linked: set[str],
     ) -> None:
+        _check_depth(above)
         for value in found[name].get("contexts", {}).values():
             if not value.startswith(LINK):
                 continue
@@ -160,12 +177,19 @@ class Definition:
             if other not in found:
                 found[other] = {**self._whole(other, changes), "output": ["type=cacheonly"]}
             self._check_platforms(name, other, found)
-            self._link(other, found, changes, (*above, other))
+            if other not in linked:
+                self._link(other, found, changes, (*above, other), linked)
+        linked.add(name)
 
     def _check_platforms(self, name: str, other: str, found: Mapping[str, Mapping[str, Any]]) -> None:
         mine, theirs = found[name].get("platforms", []), found[other].get("platforms", [])
         if len(mine) > 1 and len(theirs) > 1 and not set(mine) <= set(theirs):
             raise InvalidInput(f'target "{name}" is for platforms that "{other}", which it needs, is not built for')
+
+
+def _check_depth(above: tuple[str, ...]) -> None:
+    if len(above) > MAX_DEPTH:
+        raise InvalidInput(f"targets stand on each other more than {MAX_DEPTH} deep")
 
 
 def check_name(name: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from holdall.bake.functions import FUNCTIONS
+from holdall.bake.functions import FUNCTIONS, MAX_TEXT
 from holdall.bake.values import text
 from holdall.errors import InvalidInput
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     Lookup = Callable[[str], Any]
 
-MAX_TEXT = 1 << 20
-MAX_DEPTH = 50
+MAX_DEPTH = 40
+MAX_NUMBER = 1 << 62
+MAX_DIGITS = 18
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<quote>")"""
+    r"""\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<quote>")"""
     r"""|(?P<sign>==|!=|<=|>=|&&|\|\||[-+*/%<>!?:.,()\[\]]))"""
 )
+_PART = re.compile(r"\s*(?:(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<number>[0-9]{1,9}))")
 _LITERALS = {"true": True, "false": False, "null": None}
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%"))
 
@@ -31,7 +33,7 @@ _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), (
 def value(template: str, lookup: Lookup, where: str) -> Any:
     """What a template stands for. Raises InvalidInput; whatever `lookup` raises for a name that it does not know."""
     if len(template) > MAX_TEXT:
-        raise InvalidInput(f"{where} is longer than {MAX_TEXT} characters")
+        raise _too_long(where)
     parts: list[Any] = []
     at = 0
     while at < len(template):
@@ -52,7 +54,14 @@ def value(template: str, lookup: Lookup, where: str) -> Any:
             at = parser.at
     if len(parts) == 1 and isinstance(parts[0], _Found):
         return parts[0].value
-    return "".join([text(one.value, where) if isinstance(one, _Found) else one for one in parts])
+    texts = [text(one.value, where) if isinstance(one, _Found) else one for one in parts]
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise _too_long(where)
+    return "".join(texts)
+
+
+def _too_long(where: str) -> InvalidInput:
+    return InvalidInput(f"{where} is longer than {MAX_TEXT} characters")
 
 
 def _next_mark(template: str, at: int) -> int:
@@ -160,18 +169,30 @@ class _Parser:
             ">=": lambda: left >= right, "+": lambda: left + right, "-": lambda: left - right,
             "*": lambda: left * right, "/": lambda: _whole(left / right), "%": lambda: left % right,
         }  # fmt: skip
-        return operations[sign]()
+        try:
+            found = operations[sign]()
+        except OverflowError:
+            found = MAX_NUMBER
+        if abs(found) >= MAX_NUMBER:
+            raise self._error("a number is too large")
+        return found
 
     def _unary(self) -> Any:
-        if self._take("!"):
-            found = self._unary()
-            if not self._skipping and not isinstance(found, bool):
+        signs: list[str] = []
+        while (sign := self._peek()) in ("!", "-"):
+            self._take(sign)
+            signs.append(sign)
+        found = self._postfix(self._primary())
+        if self._skipping:
+            return None
+        for sign in reversed(signs):
+            if sign == "-":
+                found = self._applied("-", 0, found)
+            elif isinstance(found, bool):
+                found = not found
+            else:
                 raise self._error('"!" needs true or false')
-            return found is False
-        if self._take("-"):
-            found = self._unary()
-            return None if self._skipping else self._applied("-", 0, found)
-        return self._postfix(self._primary())
+        return found
 
     def _primary(self) -> Any:
         match = _TOKEN.match(self.source, self.at)
@@ -187,6 +208,8 @@ class _Parser:
             raise self._error()
         self.at = match.end()
         if match["number"]:
+            if len(match["number"]) > MAX_DIGITS:
+                raise self._error("a number is too long")
             return float(match["number"]) if "." in match["number"] else int(match["number"])
         if match["quote"]:
             return self._quoted()
@@ -217,7 +240,7 @@ class _Parser:
             return None
         try:
             return function(*given)
-        except (TypeError, ValueError, AttributeError) as err:
+        except (TypeError, ValueError, AttributeError, IndexError) as err:
             raise self._error(f'the function "{name}" cannot be used so') from err
 
     def _quoted(self) -> str:
@@ -235,8 +258,8 @@ class _Parser:
     def _postfix(self, found: Any) -> Any:
         while True:
             if self._take("."):
-                match = _TOKEN.match(self.source, self.at)
-                if match is None or not (match["name"] or match["number"]):
+                match = _PART.match(self.source, self.at)
+                if match is None:
                     raise self._error()
                 self.at = match.end()
                 found = self._part(found, match["name"] or int(match["number"]))
@@ -253,9 +276,9 @@ class _Parser:
         try:
             if isinstance(found, dict) or (isinstance(found, list) and isinstance(key, int)):
                 return found[key]
-        except (KeyError, IndexError):
+        except (KeyError, IndexError, TypeError):
             pass
-        raise self._error(f'there is no "{key}"')
+        raise self._error(f'there is no "{str(key)[:80]}"')
 
 
 def _whole(number: float) -> int | float:

@@ -6,6 +6,7 @@ import os
 
 from holdall.bake import compose, dotenv, json_file
 from holdall.bake.definition import Definition
+from holdall.bake.plain import plain_errors
 from holdall.errors import InvalidInput, InvalidOption, PathNotFound
 from holdall.oci.platform import host
 
@@ -52,6 +53,7 @@ def _content(name: str, stdin: BinaryIO) -> bytes:
         raise PathNotFound(f'cannot read "{name}": {(err.strerror or "").lower()}') from err
 
 
+@plain_errors()
 def parse(files: Sequence[tuple[str, bytes]], environ: Mapping[str, str], folder: str = ".") -> Definition:
     """The definition that the files make together: compose files first, then JSON. Raises InvalidInput, LimitExceeded.
 

@@ -12,8 +12,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+MAX_TEXT = 1 << 20
+"""Characters that a text may have, and items of a list."""
+
+
 def _replace(given: str, old: str, new: str) -> str:
-    return _str(given).replace(_str(old), _str(new))
+    _bounded(len(_str(given)) + given.count(_str(old)) * len(_str(new)))
+    return given.replace(old, new)
+
+
+def _bounded(count: int) -> None:
+    if count > MAX_TEXT:
+        raise ValueError(count)
 
 
 def _str(value: Any) -> str:
@@ -23,7 +33,19 @@ def _str(value: Any) -> str:
 
 
 def _join(separator: str, *lists: list[Any]) -> str:
-    return _str(separator).join([text(one, "join") for items in lists for one in _list(items)])
+    texts = [text(one, "join") for items in lists for one in _list(items)]
+    _bounded(sum(map(len, texts)) + len(texts) * len(_str(separator)))
+    return separator.join(texts)
+
+
+def _concat(*lists: list[Any]) -> list[Any]:
+    _bounded(sum([len(_list(items)) for items in lists]))
+    return [one for items in lists for one in items]
+
+
+def _merge(*maps: dict[str, Any]) -> dict[str, Any]:
+    _bounded(sum(map(len, maps)))
+    return {key: value for one in maps for key, value in one.items()}
 
 
 def _list(value: Any) -> list[Any]:
@@ -33,7 +55,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _coalesce(*values: Any) -> Any:
-    return next(one for one in values if one is not None)
+    found = [one for one in values if one is not None]
+    return found[0]
 
 
 def _coalescelist(*values: list[Any]) -> list[Any]:
@@ -42,12 +65,15 @@ def _coalescelist(*values: list[Any]) -> list[Any]:
 
 def _format(pattern: str, *values: Any) -> str:
     """Only %s, %d, %v and %%."""
-    given = iter(values)
+    texts = [text(one, "format") for one in values]
+    _bounded(len(_str(pattern)) + sum(map(len, texts)))
+    given = iter(texts)
 
     def put(match: re.Match[str]) -> str:
-        return "%" if match[1] == "%" else text(next(given), "format")
+        return "%" if match[1] == "%" else next(given)
 
-    if re.search(r"%(?![sdv%])", _str(pattern)):
+    verbs = pattern.replace("%%", "")
+    if verbs.count("%") != len(texts) or len(re.findall("%[sdv]", verbs)) != len(texts):
         raise ValueError(pattern)
     return re.sub(r"%([sdv%])", put, pattern)
 
@@ -62,7 +88,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": lambda one, two: _bool(one) and _bool(two),
     "coalesce": _coalesce,
     "coalescelist": _coalescelist,
-    "concat": lambda *lists: [one for items in lists for one in _list(items)],
+    "concat": _concat,
     "contains": lambda items, one: one in _list(items),
     "distinct": lambda items: list(dict.fromkeys(_list(items))),
     "equal": lambda one, two: one == two and type(one) is type(two),
@@ -70,7 +96,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "join": _join,
     "length": len,
     "lower": lambda given: _str(given).lower(),
-    "merge": lambda *maps: {key: value for one in maps for key, value in one.items()},
+    "merge": _merge,
     "not": lambda one: not _bool(one),
     "notequal": lambda one, two: not (one == two and type(one) is type(two)),
     "or": lambda one, two: _bool(one) or _bool(two),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from holdall.bake.plain import plain_errors
 from holdall.build import annotating, cache_options, fields, outputs
 from holdall.build.limits import Limits
 from holdall.build.options import BuildOptions
@@ -21,6 +22,7 @@ REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 NETWORKS = ("default", "bridge", "none", "host")
 
 
+@plain_errors()
 def options(name: str, target: Mapping[str, Any], environ: Mapping[str, str]) -> BuildOptions:
     """The options; contexts that are other targets stay as `target:NAME`. Raises InvalidOption, InvalidInput."""
     try:
