@@ -104,12 +104,14 @@ async def served(folder: str, access: Access, where: Location | None = None) -> 
     app = App(shelf, access, Meters(1), log=logs[0], audit=logs[1], bounds=Bounds(MAX_BLOB), spool=spool)
     runner = web.ServerRunner(web.Server(app, auto_decompress=False, max_field_size=MAX_TOKEN + 100))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        yield Server(app, f"http://127.0.0.1:{runner.addresses[0][1]}", session)
-    await runner.cleanup()
-    for log in logs:
-        log.flush()
-        log.close()
-    spool.close()
-    shelf.close()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            yield Server(app, f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+    finally:
+        await runner.cleanup()
+        for log in logs:
+            log.flush()
+            log.close()
+        spool.close()
+        shelf.close()

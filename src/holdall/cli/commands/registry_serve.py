@@ -33,6 +33,7 @@ def arguments(parser: Parser) -> None:
     parser.value("--tls-key", help="its key, unless it is in the same file", metavar="FILE")
     parser.flag("--tls-generate", help="make an authority and a certificate, keep them in the storage, renew them")
     parser.values("--tls-name", help="with --tls-generate: a host name or address clients use", metavar="NAME")
+    parser.flag("--web", help="a page for people at /ui/: repositories, tags, layers; who may pull may look")
     parser.value("--mirrors", help="file of registries to serve through this one, read again on change", metavar="FILE")
     parser.value("--policy", help="file of retention rules and quotas, read again on change", metavar="FILE")
     parser.value("--access-log", help='a JSON line for each request; "-" is standard error', metavar="FILE")
@@ -74,6 +75,7 @@ def main(state: State, options: Namespace) -> int:
         tls_key=options.tls_key or "",
         tls_generate=options.tls_generate,
         tls_names=tuple(options.tls_name),
+        web=options.web,
         mirrors=options.mirrors or "",
         policy=options.policy or "",
         access_log=options.access_log or "",

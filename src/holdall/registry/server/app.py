@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.route import Route
     from holdall.registry.server.shelf import Shelf
     from holdall.registry.server.spool import Spool
+    from holdall.registry.server.web.pages import Web
 
     Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -53,7 +54,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class App:
-    """Answers requests. `draining` makes every answer the last one of its connection; `mirroring` asks upstreams.
+    """Answers requests. `draining` makes every answer the last one of its connection; `mirroring` asks upstreams,
+    `pages` are for people.
 
     `busy` are connections with a request under way, `lately` those that had one since somebody emptied the set.
     """
@@ -78,6 +80,7 @@ class App:
         self.audit = audit
         self.draining = False
         self.mirroring: Mirroring | None = None
+        self.pages: Web | None = None
         self.busy: set[object] = set()
         self.lately: set[object] = set()
         self._hashes = Hashes() if shelf.blobs.near else NotedHashes()
@@ -157,6 +160,9 @@ class App:
         return response
 
     async def _aside(self, request: web.BaseRequest, seen: _Seen) -> web.StreamResponse:
+        if self.pages is not None and self.pages.serves(request.path):
+            seen.kind = "page"
+            return await self.pages.answer(request, seen.note)
         if request.path == "/healthz":
             return web.Response(body=b"ok\n", content_type="text/plain")
         if request.path == "/readyz":
@@ -236,6 +242,10 @@ class App:
         if audited:
             self.audit.write(facts, now=True)
 
+    def upstream_of(self, repository: str) -> str:
+        """What a repository mirrors, "" for nothing."""
+        return "" if self.mirroring is None else self.mirroring.upstream_of(repository)
+
     def complain(self, text: str) -> None:
         """Note a failure of ours in the access log, or on standard error."""
         facts: dict[str, object] = {"time": round(time.time(), 3), "failure": journal.shown(text)}
@@ -252,6 +262,10 @@ class _Seen:
         self.guest: Guest | None = None
         self.code = ""
         self.exchange: Exchange | None = None
+
+    def note(self, guest: Guest) -> None:
+        """Who asks."""
+        self.guest = guest
 
 
 def _length(response: web.StreamResponse) -> int:

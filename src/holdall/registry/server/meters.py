@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 
-KINDS = ("root", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers", "token", "other")
+KINDS = ("root", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers", "token", "page", "other")
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SINGLE = (

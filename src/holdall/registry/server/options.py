@@ -47,6 +47,7 @@ class ServeOptions:
     where: Location | None = None
     mirrors: str = ""
     policy: str = ""
+    web: bool = False
 
     @property
     def location(self) -> Location:

@@ -22,6 +22,7 @@ from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.tls import context
 from holdall.registry.server.token_settings import MAX_TOKEN
 from holdall.registry.server.watching import WatchedFile
+from holdall.registry.server.web.pages import Web
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Worker:
             shelf.bounds = lambda repository: (policy.look(), policy.value.bounds(repository))[1]
         if options.mirrors:
             app.mirroring = Mirroring(options.mirrors, shelf, self._meters, app.complain)
+        if options.web:
+            app.pages = Web(shelf, app.door, app.upstream_of)
         server = web.Server(
             app,
             auto_decompress=False,

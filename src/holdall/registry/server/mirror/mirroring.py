@@ -84,6 +84,13 @@ class Mirroring:
             return await self._lists.referrers(exchange, target)
         return await handler(exchange)
 
+    def upstream_of(self, repository: str) -> str:
+        """What a repository here is elsewhere, "" for one of this registry alone."""
+        target = self._file.value.find(repository)
+        if target is None:
+            return ""
+        return f"{target.mirror.upstream.host}/{target.mirror.upstream.repository(target.path)}"
+
     def upstream(self, mirror: Mirror) -> Upstream:
         """The connection to a mirror's upstream."""
         found = self._upstreams.get(mirror)
