@@ -58,7 +58,8 @@ class RunStep:
 @record
 class RunWork:
     """A RUN with what it stands on. `binds` maps the number of a mount to what it shows or begins with; files that the
-    command writes get the time `epoch` (seconds) when theirs is later. `imported` gives, for the name of a cache
+    command writes get the time `epoch` (seconds) when theirs is later. `own` are the layers that builds made, not those
+    of a base image. `imported` gives, for the name of a cache
     mount's folder, what fills it from elsewhere when it is empty and says whether it did, or None.
     """
 
@@ -68,6 +69,7 @@ class RunWork:
     epoch: int
     vault: Vault
     imported: Callable[[str], Callable[[str], bool] | None] | None = None
+    own: tuple[str, ...] = ()
 
 
 def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
@@ -82,7 +84,8 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
     folders = {binds.cache_name(mount, bound[number]): mount.id
                for number, mount in enumerate(ready.mounts) if mount.type == "cache"}  # fmt: skip
     build.mounts.use(folders)
-    work = RunWork(ready, state.diff_ids, binding, build.epoch, build.vault, build.mounts.imported)
+    own = tuple([str(layer.diff_id) for layer in state.layers if not layer.base])
+    work = RunWork(ready, state.diff_ids, binding, build.epoch, build.vault, build.mounts.imported, own)
 
     def fill(out: Writable) -> None:
         blotter = build.blotter()

@@ -5,6 +5,7 @@ It is bound to this process: the supervisor kills it when we are gone (superviso
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack, suppress
 
@@ -16,9 +17,11 @@ from holdall.engine.network_files import FILE_TARGETS
 from holdall.engine.options import CreateOptions, Resources, Ulimit
 from holdall.engine.resolve import resolve
 from holdall.engine.step_mounts import StepMounts
+from holdall.engine.step_times import StepTimes
 from holdall.errors import CommandNotExecutable, CommandNotFound, ContainerNotFound, StartError
 from holdall.oci.container_config import ContainerConfig
 from holdall.record import replace
+from holdall.runtime.launch import Directory, Overlay
 from holdall.store.cache_mounts import CacheMounts
 from holdall.store.containers import ContainerRow
 from holdall.supervisor.launch import LogLimits
@@ -53,6 +56,7 @@ class StepContainer:
         self._stop = stop
         self._stubs: tuple[str, ...] = ()
         self._removed = False
+        self._starts = 0
 
     def __enter__(self) -> StepContainer:  # noqa: PYI034 (Self would import typing)
         with ExitStack() as stack:
@@ -93,6 +97,8 @@ class StepContainer:
         mounts.make()
         targets = [point.target for point in mounts.points]
         self._stubs = step_stubs.missing(engine, container_id, work.diff_ids, targets)
+        self._times = StepTimes(engine, work.own, mounts.kept, self._stop.check)
+        self._times.show(container)
         return container
 
     def _create_options(self, container_id: str) -> CreateOptions:
@@ -170,6 +176,7 @@ class StepContainer:
             "log": LogLimits(max_files=0),
             "asides": tuple(mounts.asides),
             "secret_env": tuple(mounts.environ),
+            "rootfs": self._root(),
         }
         prepare(self._engine, row, config, more)
         return Attachment.open(
@@ -177,18 +184,30 @@ class StepContainer:
             terminal=stdin,
         )  # fmt: skip
 
+    def _root(self) -> Overlay | Directory:
+        """The files; what is written there is not synced: its layer will be, and nothing else of it stays."""
+        root = self._engine.containers.snapshots.rootfs(self.container.id, self.work.diff_ids)
+        if not isinstance(root, Overlay):
+            return root
+        # a work folder that was used so cannot be used again
+        work = f"{self.container.folder}/step/work{self._starts}"
+        self._starts += 1
+        os.mkdir(work, 0o700)
+        return replace(root, work=work, volatile=True)
+
     def kill(self) -> None:
         """End the command now."""
         self.container.deliver(KILLED)
 
     def write(self, out: Writable) -> None:
-        """Write the tar of what the command, which has ended, has changed. Raises OSError, Unsupported."""
+        """Write the tar of what the command, which has ended well, has changed. Raises OSError, Unsupported."""
         from holdall.layer.diff import write_layer
 
         step_stubs.remove(self._engine, self.container.id, self._stubs)
         skipped = (*FILE_TARGETS, *[point.target for point in self._mounts.points])
         with self._engine.containers.snapshots.written(self.container.id, self.work.diff_ids) as (upper, lowers):
-            write_layer(upper, lowers, out, placeholders=skipped, latest=self.work.epoch)
+            write_layer(upper, lowers, out, placeholders=skipped, latest=self.work.epoch, shown=self._times.shown)
+        self._times.note()
 
 
 def resolved(options: CreateOptions) -> Resolved:

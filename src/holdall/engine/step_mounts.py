@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdall.build.running import RunWork
     from holdall.dockerfile.mount import Mount
     from holdall.engine.engine import Engine
-    from holdall.store.cache_mounts import CacheMounts
+    from holdall.store.cache_mounts import CacheMounts, Given
 
 SECRETS = "secrets"
 MODE_SECRET, MODE_SOCKET, MODE_CACHE = 0o400, 0o600, 0o755
@@ -51,14 +51,20 @@ class StepMounts:
         self._folder = engine.paths.container(container_id) + "/step"
         self._secrets: list[SecretFile] = []
         self._given: dict[str, str] = {}
+        self.kept: list[Given] = []
+        """The folders of cache mounts that the command may write to."""
         self._made: list[Callable[[], None]] = []
 
     def claim(self, folders: CacheMounts) -> None:
         """Get the folders of the cache mounts, waiting for them where need be; always in one order."""
         asked: dict[str, int] = {}
+        written: set[str] = set()
         for number, mount in enumerate(self._work.step.mounts):
             if mount.type == "cache":
-                asked.setdefault(self._cache_name(number), number)
+                name = self._cache_name(number)
+                asked.setdefault(name, number)
+                if not mount.readonly:
+                    written.add(name)
         for name, number in sorted(asked.items()):
             mount = self._work.step.mounts[number]
             path = cache_folders.path_of(self._engine.paths, name)
@@ -68,6 +74,8 @@ class StepMounts:
             given = self._stack.enter_context(folders.given(name, mount.sharing, make, refill=imported is not None))
             given.note(self._id)
             self._given[name] = given.path
+            if name in written:
+                self.kept.append(given)
 
     def plan(self) -> None:
         """Decide on all of them. Raises DockerfileError for a secret or an agent that is required and not given."""

@@ -66,26 +66,31 @@ def write_layer(
     *,
     placeholders: Collection[str] = (),
     latest: int | None = None,
+    shown: int | None = None,
 ) -> int:
     """Write the changes as a layer's tar: whiteouts as `.wh.` names, opaque markers, hard links and portable
     attributes kept, sockets left out. The same directory gives the same bytes. Returns the number of entries.
     `placeholders` are absolute paths whose empty files only serve as mount points and are left out. Times later than
-    `latest` (seconds) become that.
+    `latest` (seconds) become that. What has the time `shown` (ns) was given it only to be looked at: it counts as
+    having the time that it has below.
 
     Raises OSError, LimitExceeded, and Unsupported for redirects and for names a layer cannot hold (`.wh.…`).
     """
     recorder = Recorder(out, latest)
     written: set[bytes] = set()
+    times: dict[bytes, int] = {}
 
     def write(node: Node) -> None:
         if node.parent is not None and node.parent.path not in written:
             write(node.parent)
         if stat.S_ISDIR(node.status.st_mode):
             written.add(node.path)
-        recorder.add(node.path, node.fd, node.name, node.status)
+        recorder.add(node.path, node.fd, node.name, node.status, time=times.get(node.path))
 
-    for verdict in _judge_all(upper, lowers, through_opaque=False):
+    for verdict in _judge_all(upper, lowers, through_opaque=False, shown=shown):
         node = verdict.node
+        if verdict.time is not None:
+            times[node.path] = verdict.time
         if verdict.kind == DELETED:
             if node.parent is not None and node.parent.path not in written:
                 write(node.parent)
@@ -107,18 +112,31 @@ def _mark(path: bytes) -> Entry:
 
 
 class _Verdict:
-    """What a node of the upper directory means. `hidden` names what an opaque directory no longer shows."""
+    """What a node of the upper directory means. `hidden` names what an opaque directory no longer shows; `time` (ns)
+    is what it has below, if it is now one that was only shown.
+    """
 
-    __slots__ = ("hidden", "kind", "node", "opaque")
+    __slots__ = ("hidden", "kind", "node", "opaque", "time")
 
-    def __init__(self, node: Node, kind: str | None, *, opaque: bool = False, hidden: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self,
+        node: Node,
+        kind: str | None,
+        *,
+        opaque: bool = False,
+        hidden: tuple[bytes, ...] = (),
+        time: int | None = None,
+    ) -> None:
         self.node = node
+        self.time = time
         self.kind = kind
         self.opaque = opaque
         self.hidden = hidden
 
 
-def _judge_all(upper: str, lowers: Sequence[str], *, through_opaque: bool) -> Iterator[_Verdict]:
+def _judge_all(
+    upper: str, lowers: Sequence[str], *, through_opaque: bool, shown: int | None = None
+) -> Iterator[_Verdict]:
     """A verdict on each thing in the upper directory. Each node's `data` is the list of lower directories below it.
 
     With `through_opaque` an opaque directory is compared with what it hides, else everything in it counts as added.
@@ -130,7 +148,7 @@ def _judge_all(upper: str, lowers: Sequence[str], *, through_opaque: bool) -> It
             above = bottom if node.parent is None else node.parent.data
             assert isinstance(above, list)
             try:
-                verdict = _judge(node, above, through_opaque=through_opaque)
+                verdict = _judge(node, above, through_opaque=through_opaque, shown=shown)
             except FileNotFoundError:
                 node.descend = False  # gone while we looked: the container is running
                 continue
@@ -139,7 +157,7 @@ def _judge_all(upper: str, lowers: Sequence[str], *, through_opaque: bool) -> It
         os.close(root)
 
 
-def _judge(node: Node, above: list[bytes], *, through_opaque: bool) -> _Verdict:
+def _judge(node: Node, above: list[bytes], *, through_opaque: bool, shown: int | None) -> _Verdict:
     path = fsop.fd_path(node.fd, node.name)
     lower = overlay.look(above, node.name)
     if overlay.is_whiteout(path, node.status):
@@ -153,10 +171,10 @@ def _judge(node: Node, above: list[bytes], *, through_opaque: bool) -> _Verdict:
             hidden = tuple(_missing(node, overlay.names_in(lower.directories)))
         node.data = [] if opaque and not through_opaque else lower.directories
     if lower.status is None:
-        kind: str | None = ADDED
-    else:
-        kind = CHANGED if _differs(node, lower.status, lower.path) else None
-    return _Verdict(node, kind, opaque=opaque, hidden=hidden)
+        return _Verdict(node, ADDED, opaque=opaque, hidden=hidden)
+    time = lower.status.st_mtime_ns if node.status.st_mtime_ns == shown else None
+    kind = CHANGED if _differs(node, lower.status, lower.path, timed=time is None) else None
+    return _Verdict(node, kind, opaque=opaque, hidden=hidden, time=time)
 
 
 def _missing(node: Node, expected: list[bytes]) -> list[bytes]:
@@ -168,14 +186,17 @@ def _missing(node: Node, expected: list[bytes]) -> list[bytes]:
     return [name for name in expected if name not in present]
 
 
-def _differs(node: Node, old: os.stat_result, old_path: bytes) -> bool:
+def _differs(node: Node, old: os.stat_result, old_path: bytes, *, timed: bool) -> bool:
     new = node.status
     if (new.st_mode, new.st_uid, new.st_gid) != (old.st_mode, old.st_uid, old.st_gid):
         return True
     if (stat.S_ISCHR(new.st_mode) or stat.S_ISBLK(new.st_mode)) and new.st_rdev != old.st_rdev:
         return True
-    if not stat.S_ISDIR(new.st_mode) and (new.st_mtime_ns, new.st_size) != (old.st_mtime_ns, old.st_size):
-        return True
+    if not stat.S_ISDIR(new.st_mode):
+        if timed and new.st_mtime_ns != old.st_mtime_ns:
+            return True
+        if new.st_size != old.st_size:
+            return True
     path = fsop.fd_path(node.fd, node.name)
     if xattrs.collect(path) != xattrs.collect(old_path):
         return True

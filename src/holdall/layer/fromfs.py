@@ -39,8 +39,19 @@ class Recorder:
         self._seen: dict[tuple[int, int], bytes] = {}
         self.entries = 0
 
-    def add(self, path: bytes, fd: int, name: bytes, status: os.stat_result, *, empty: bool = False) -> None:
-        """Add the entry `name` of the directory `fd` as `path`. `empty` leaves its content and attributes out."""
+    def add(
+        self,
+        path: bytes,
+        fd: int,
+        name: bytes,
+        status: os.stat_result,
+        *,
+        empty: bool = False,
+        time: int | None = None,
+    ) -> None:
+        """Add the entry `name` of the directory `fd` as `path`. `empty` leaves its content and attributes out; `time`
+        (ns) is said in place of its own.
+        """
         kind = KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
             return
@@ -51,21 +62,22 @@ class Recorder:
                 return
         try:
             if kind is Kind.FILE and not empty:
-                self._file(path, fd, name)
+                self._file(path, fd, name, time)
                 return
             link = os.readlink(name, dir_fd=fd) if kind is Kind.SYMLINK else b""
             found = {} if empty else xattrs.collect(fsop.fd_path(fd, name))
         except FileNotFoundError:
             return
-        self.put(entry_of(path, kind, status, link=link, attributes=found))
+        self.put(_timed(entry_of(path, kind, status, link=link, attributes=found), time))
 
-    def _file(self, path: bytes, fd: int, name: bytes) -> None:
+    def _file(self, path: bytes, fd: int, name: bytes, time: int | None) -> None:
         file = os.open(name, _READ, dir_fd=fd)
         try:
             status = os.fstat(file)
             if stat.S_ISREG(status.st_mode):
                 found = xattrs.collect(file)
-                self.put(entry_of(path, Kind.FILE, status, size=status.st_size, attributes=found), file)
+                entry = entry_of(path, Kind.FILE, status, size=status.st_size, attributes=found)
+                self.put(_timed(entry, time), file)
         finally:
             os.close(file)
 
@@ -79,6 +91,10 @@ class Recorder:
     def close(self) -> None:
         """Write the end mark."""
         self._tar.close()
+
+
+def _timed(entry: Entry, time: int | None) -> Entry:
+    return entry if time is None else replace(entry, mtime_ns=time)
 
 
 def entry_of(

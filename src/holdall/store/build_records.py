@@ -246,6 +246,13 @@ def _read(folder: str) -> BuildRecord | None:
             lines = [_parsed(line) for line in file]
     except (FileNotFoundError, NotADirectoryError):
         return None
+    with suppress(AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return _joined(folder, status, lines)
+    return None
+
+
+def _joined(folder: str, status: str, lines: list[dict[str, Any]]) -> BuildRecord | None:
+    """The record that these lines make. Raises what wrong types do."""
     head: dict[str, Any] = {}
     end: dict[str, Any] = {}
     steps: dict[int, dict[str, Any]] = {}
@@ -257,21 +264,19 @@ def _read(folder: str) -> BuildRecord | None:
             step.update({key: value for key, value in line.items() if key in _FIELDS})
     if head.get("version") != VERSION:
         return None
-    with suppress(KeyError, TypeError, ValueError):
-        return BuildRecord(
-            str(head["id"]), folder, int(head["started"]), int(end.get("ended", 0)), str(end.get("status", status)),
-            str(head["dockerfile"]), str(head["context"]), str(head["target"]), tuple(head["platforms"]),
-            tuple(head["tags"]), tuple(end.get("images", ())), str(end.get("error", "")),
-            tuple([_step(step, over=bool(end) or status == "interrupted") for _, step in sorted(steps.items())]),
-        )  # fmt: skip
-    return None
+    return BuildRecord(
+        str(head["id"]), folder, int(head["started"]), int(end.get("ended", 0)), str(end.get("status", status)),
+        str(head["dockerfile"]), str(head["context"]), str(head["target"]), tuple(head["platforms"]),
+        tuple(head["tags"]), tuple(end.get("images", ())), str(end.get("error", "")),
+        tuple([_step(step, over=bool(end) or status == "interrupted") for _, step in sorted(steps.items())]),
+    )  # fmt: skip
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
     """The object on a line; an empty one for the half line of a killed build."""
     try:
         found = json.loads(line) if len(line) <= MAX_LINE else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

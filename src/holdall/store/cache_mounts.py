@@ -1,4 +1,5 @@
-"""Folders of `RUN --mount=type=cache`: cache/mounts/NAME, each with a lock beside it that says who may use it now.
+"""Folders of `RUN --mount=type=cache`: cache/mounts/NAME, each with a lock beside it that says who may use it now, and
+perhaps with NAME.seen, what the commands that had it were shown (cache_seen.py).
 
 The lock is flock(2)'s on NAME.lock, shared or for one alone, so that it dies with the build. A build that was killed
 may have a command running for some milliseconds more: the file names the containers that were given the folder, and
@@ -10,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from holdall.checksum import sha256
 from holdall.store.trees import remove_tree
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.02
 LOCK = ".lock"
 PART = ".part"
+SEEN = ".seen"
 MAX_FOLDERS = 1000
 ID_LINE = 65
 
@@ -51,6 +53,11 @@ class Given:
     def note(self, container_id: str) -> None:
         """Write down, before it starts, which container will have the folder."""
         os.write(self._fd, container_id.encode() + b"\n")
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else has had the folder since, and nobody's command can have been at work in it then."""
+        return os.fstat(self._fd).st_size == ID_LINE
 
 
 class CacheMounts:
@@ -159,6 +166,7 @@ def _ready(path: str, make: Callable[[str], None], *, refill: bool) -> None:
 
 def _make(path: str, make: Callable[[str], None]) -> None:
     part = path + PART
+    _unlink(path + SEEN)
     remove_tree(part)
     os.mkdir(part, 0o755)
     try:
@@ -196,7 +204,13 @@ def remove(paths: Paths, name: str) -> bool:
     try:
         remove_tree(path)
         remove_tree(path + PART)
+        _unlink(path + SEEN)
         os.unlink(path + LOCK)
     finally:
         os.close(fd)
     return True
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class Workshop:
     """A context manager; `context` is a folder that every build gets. Base images: `bb`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, driver: str = "") -> None:
         self.folder = tempfile.mkdtemp(prefix="holdall-build-")
         self.context = self.folder + "/context"
-        self.store = CommandStore(self.folder)
+        self.store = CommandStore(self.folder, driver=driver)
 
     def __enter__(self) -> Self:
         os.mkdir(self.context)

@@ -116,6 +116,23 @@ def same_size_and_time(merged: Path) -> None:
     os.utime(merged / "plain", ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def test_a_time_that_was_only_shown_is_no_change(stack: Stack) -> None:
+    for path, seconds in (("dir/a", 1), ("dir/sub/b", 2), ("old/file", 3), ("old/other", 4), ("plain", 5), ("dir", 6)):
+        os.utime((stack.high if path == "dir" else stack.low) / path, (seconds, seconds))
+    now = 1_700_000_000_123_456_789
+    for name in ("dir/a", "dir/sub/b", "old/file", "old/other", "plain", "dir", "old"):
+        os.utime(stack.merged / name, ns=(now, now))
+    (stack.merged / "dir/a").chmod(0o600)
+    same_size_and_time(stack.merged)
+    os.utime(stack.merged / "old/other")
+    (stack.merged / "old/file").rename(stack.merged / "moved")
+    out = io.BytesIO()
+    write_layer(str(stack.upper), stack.lowers, out, latest=100, shown=now)
+    found = {entry.name.decode(): entry.mtime_ns // 1_000_000_000 for entry in TarReader(io.BytesIO(out.getvalue()))}
+    assert found.pop("old") == 100
+    assert found == {"dir": 6, "dir/a": 1, "moved": 100, "old/.wh.file": 0, "old/other": 100, "plain": 5}
+
+
 def recreate_directory(merged: Path) -> None:
     shutil.rmtree(merged / "old")
     (merged / "old").mkdir()
