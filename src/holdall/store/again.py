@@ -25,4 +25,8 @@ def same(store: ImageStore, image: Image, reference: Reference | None) -> ImageR
         )
         if row is None:
             return None
-    return store.at(str(image.id), manifest)
+    found = store.at(str(image.id), manifest)
+    # fsck may have dropped some of it: writing the image is how it comes back
+    blobs = (image.digest, image.id)
+    is_whole = all(map(store.content.has, blobs)) and all(map(store.snapshots.has, found.layers))
+    return found if is_whole else None
