@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GLOBAL_VALUES = ("--root", "--run-root", "--storage-driver")
 LEAVE_RUNNING = ("run", "start", "restart")
+BUILD = ("build", "bake")
 
 
 def run() -> None:
@@ -133,10 +134,10 @@ def call(command: str, argv: list[str], state: State) -> int:
     if options is None:
         return 0
     code: int = module.main(state, options)
-    if command in LEAVE_RUNNING and getattr(options, "detach", True):
+    if command in BUILD or (command in LEAVE_RUNNING and getattr(options, "detach", True)):
         from holdall.cli.warm import keep_warm
 
-        keep_warm(state.paths)
+        keep_warm(state.paths, lingering=command in BUILD)
     return code
 
 

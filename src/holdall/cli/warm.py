@@ -1,4 +1,4 @@
-"""Start the store's warm process (warm_server.py) behind a command that has left a container running."""
+"""Start the store's warm process (warm_server.py) behind a command that has left a container running, or has built."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 BOOT = "import sys;sys.path.insert(0,sys.argv[1]);from holdall.cli.warm_server import main;main(sys.argv[2:])"
 
 
-def keep_warm(paths: Paths) -> None:
-    """Start it unless it runs, or nobody could use it. Never fails, never waits."""
-    if os.environ.get("HOLDALL_WARM") == "0" or not os.path.exists(paths.socket) or _serves(paths):
+def keep_warm(paths: Paths, *, lingering: bool = False) -> None:
+    """Start it unless it runs, or nobody could use it. Never fails, never waits.
+
+    It ends with the supervisor; if `lingering`, not before $HOLDALL_WARM_GRACE seconds (60) after the last command.
+    """
+    grace = os.environ.get("HOLDALL_WARM_GRACE", "60") if lingering else "0"
+    if os.environ.get("HOLDALL_WARM") == "0" or not (lingering or os.path.exists(paths.socket)) or _serves(paths):
         return
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # with `site`, unlike the supervisor: commands import what is installed (isal, aiohttp)
     argv = [sys.executable, "-I", "-c", BOOT, source, "--root", paths.root, "--run-root", paths.run_root]
+    argv += ["--grace", grace]
     try:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         os.posix_spawn(

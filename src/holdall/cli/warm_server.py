@@ -1,7 +1,8 @@
 """`holdall-warm`: a process with the engine imported that forks once for each command line it is handed.
 
 It is a helper of the command line alone (the library never uses it), started in the background by the first command
-that leaves a container running, and gone with the store's supervisor. It is single-threaded and holds no database and
+that leaves a container running, and gone with the store's supervisor; after a build, some seconds after the last
+command. It is single-threaded and holds no database and
 no lock, so the fork is clean; the child takes over the caller's descriptors, folder, environment and umask and is
 killed when the caller dies. Callers of another user or in another mount namespace are turned away and do their work
 themselves.
@@ -17,16 +18,20 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 from holdall.cli import entry
 from holdall.linux import process
 from holdall.paths import Paths
+from holdall.supervisor.bringup import make_run_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 BACKLOG = 128
+LOOK = 5.0
+"""Seconds after which a process without supervisor looks whether the store is still there."""
 F_SETSIG = 10
 PRELOADED = (
     "argparse", "gettext", "holdall.cli.main", "holdall.cli.state", "holdall.cli.arguments", "holdall.cli.each",
@@ -50,15 +55,16 @@ PRELOADED = (
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Serve the store given by `--root ROOT --run-root DIR` until its supervisor ends."""
+    """Serve the store given by `--root ROOT --run-root DIR --grace SECONDS` until its supervisor ends."""
     from importlib import import_module
 
     paths = Paths.choose(argv[1], argv[3])
+    make_run_root(paths.run_root)
     listener = listen(paths)
     if listener is None:
         os._exit(0)
-    watched = supervisor_pidfd(paths)
-    if watched is None:
+    life = Life(paths, float(argv[5]), listener)
+    if not life.watch() and not life.grace:
         os._exit(0)
     process.set_title(f"holdall-warm --root {paths.root}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -66,7 +72,7 @@ def main(argv: list[str]) -> NoReturn:
         import_module(name)
     gc.collect()
     gc.freeze()
-    serve(listener, watched)
+    serve(listener, life)
 
 
 def listen(paths: Paths) -> socket.socket | None:
@@ -109,20 +115,53 @@ def greeted_pid(sock: socket.socket) -> int:
     return int(message.body.get("pid", 0)) if message is not None else 0
 
 
-def serve(listener: socket.socket, watched: int) -> NoReturn:
-    """Fork for each caller until the supervisor ends."""
-    poller = select.poll()
-    poller.register(listener, select.POLLIN)
-    poller.register(watched, select.POLLIN)
+class Life:
+    """When to end: with the supervisor, but `grace` seconds after the last command at the earliest."""
+
+    def __init__(self, paths: Paths, grace: float, listener: socket.socket) -> None:
+        self.grace = grace
+        self._paths = paths
+        self._watched: int | None = None
+        self._poller = select.poll()
+        self._poller.register(listener, select.POLLIN)
+        self._until = time.monotonic() + grace
+
+    def watch(self) -> bool:
+        """End with the supervisor that runs now; False when there is none."""
+        self._watched = supervisor_pidfd(self._paths)
+        if self._watched is not None:
+            self._poller.register(self._watched, select.POLLIN)
+        return self._watched is not None
+
+    def wait(self) -> None:
+        """Return when a caller is there; exit when it is time."""
+        while True:
+            left = self._until - time.monotonic()
+            ready = self._poller.poll(None if self._watched is not None else 1000 * max(0.0, min(left, LOOK)))
+            if any(fd != self._watched for fd, _ in ready):
+                self._until = time.monotonic() + self.grace
+                return
+            self.leave()
+            if (left <= 0 and not self.watch()) or not os.path.exists(self._paths.database):
+                os._exit(0)
+
+    def leave(self) -> None:
+        """Watch no supervisor."""
+        if self._watched is not None:
+            self._poller.unregister(self._watched)
+            os.close(self._watched)
+            self._watched = None
+
+
+def serve(listener: socket.socket, life: Life) -> NoReturn:
+    """Fork for each caller as long as there is reason to."""
     while True:
-        ready = dict(poller.poll())
-        if watched in ready:
-            os._exit(0)
+        life.wait()
         caller, _ = listener.accept()
         pid = os.fork()
         if pid == 0:
             listener.close()
-            os.close(watched)
+            life.leave()
             work(caller)
         caller.close()
 

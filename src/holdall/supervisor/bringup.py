@@ -108,7 +108,7 @@ def is_owned(paths: Paths) -> bool:
 
 def bring_up(paths: Paths) -> bool:
     """Start a supervisor unless somebody owns the store; whether one was started."""
-    _make_run_root(paths.run_root)
+    make_run_root(paths.run_root)
     lock = _open_lock(paths, os.O_CREAT)
     try:
         try:
@@ -125,7 +125,8 @@ def bring_up(paths: Paths) -> bool:
         os.close(lock)
 
 
-def _make_run_root(path: str) -> None:
+def make_run_root(path: str) -> None:
+    """Make the run root if it is not there. Raises NotPermitted when it is another user's, OSError."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     owner = os.stat(path).st_uid
     if owner != os.geteuid():

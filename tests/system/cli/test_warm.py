@@ -7,10 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from holdall.testing.command import COMMAND, CommandStore
+from holdall.testing.supervised import eventually
 
 pytestmark = pytest.mark.root
 
@@ -134,3 +139,44 @@ def test_it_can_be_turned_off(warm) -> None:
     environ = dict(warm.environ, HOLDALL_WARM="0")
     code = "import sys; from holdall.cli import entry; sys.exit(0 if entry.try_warm(['ps']) is None else 1)"
     assert subprocess.run([sys.executable, "-c", code], env=environ).returncode == 0
+
+
+@pytest.fixture
+def short() -> Iterator[str]:
+    """A folder whose name is short enough for sockets below it."""
+    with tempfile.TemporaryDirectory(prefix="hd-warm-") as path:
+        yield path
+
+
+def test_it_stays_a_while_after_a_build_and_no_longer(tmp_path: Path, short: str) -> None:
+    store = CommandStore(short)
+    environ = store.environment(more={"HOLDALL_WARM": "1", "HOLDALL_WARM_GRACE": "3"})
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+
+    def build() -> str:
+        words = [
+            "--root",
+            store.paths.root,
+            "--run-root",
+            store.paths.run_root,
+            "build",
+            "-q",
+            str(tmp_path / "context"),
+        ]
+        return subprocess.run([*COMMAND, *words], env=environ, check=True, capture_output=True, text=True).stdout
+
+    try:
+        first = build()
+        eventually(lambda: store.processes("warm") != [])
+        (pid,) = store.processes("warm")
+        assert store.processes("supervisor") == []
+        time.sleep(0.5)
+        assert build() == first
+        assert store.processes("warm") == [pid]
+        eventually(lambda: store.processes("warm") == [], 30)
+        build()
+        eventually(lambda: store.processes("warm") != [])
+    finally:
+        store.close()
+    eventually(lambda: store.processes("warm") == [], 30)
