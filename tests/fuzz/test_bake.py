@@ -35,9 +35,10 @@ OPTIONS = (
     'type=|image|oci|docker|local|tar|registry|s3|inline|,|dest=|ref=|mode=max|compression=|zstd|gzip|"|=|name=|a/b:1'
     "|@|annotation.|index:|manifest-descriptor[linux/amd64]|[|]|:|push=true|level|\\|\n|é|\x00|-|region=r|bucket=b|true"
 ).split("|")
-KEYS = ("target", "group", "variable", "function", "a", "b", "default", "targets", "inherits", "contexts", "args", "tags",
-        "matrix", "name", "output", "cache-to", "secret", "ssh", "platforms", "labels", "attest", "dockerfile-inline",
-        "entitlements", "ulimits", "shm-size", "network", "description", "x-bake", "type", "validation")  # fmt: skip
+KEYS = (
+    "target group variable function a b default targets inherits contexts args tags matrix name output cache-to secret "
+    "platforms labels attest dockerfile-inline entitlements ulimits shm-size network description x-bake type ssh"
+).split()
 LEAVES = (None, True, 0, -1, 1.5, "", "a", "b", "target:a", "target:b", "linux/arm64", "type=oci,dest=x", "${a}",
           "id=x", "1 << 20", "host", "a-${b}", "${upper(a)}", "%{", "x" * 300, "é\x07")  # fmt: skip
 

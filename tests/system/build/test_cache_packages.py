@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.testing.building import Workshop
 from holdall.testing.command import CommandStore, busybox_available, finish
+from holdall.testing.packages import PackageServer
 from holdall.testing.registry import RegistryServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
 
@@ -45,46 +43,6 @@ INSTALL = (
 )
 
 
-class PackageServer:
-    """Serves any name as a package of SIZE bytes; `sent` counts them."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.names: list[str] = []
-        counts = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = self.path.encode() * (SIZE // len(self.path))
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                counts.sent += len(body)
-                counts.names.append(self.path)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def forget(self) -> None:
-        self.sent, self.names = 0, []
-
-
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Workshop]:
     with Workshop() as made:
@@ -94,7 +52,7 @@ def workshop() -> Iterator[Workshop]:
 
 @pytest.fixture(scope="module")
 def packages() -> Iterator[PackageServer]:
-    with PackageServer() as made:
+    with PackageServer(lambda name: name.encode() * (SIZE // len(name))) as made:
         yield made
 
 
