@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from holdall.testing.docker_registry import DockerRegistry, available
 from holdall.testing.holdall_registry import HoldallRegistry
 from holdall.testing.images import blobs_of, random_image
 from holdall.testing.mirrored import add_blob, write_settings
+from holdall.testing.objectstore import ObjectStore
+from holdall.testing.postgres import Postgres
 from holdall.testing.registry import RegistryServer
 
 LONG = os.environ.get("HOLDALL_SOAK") == "1"
@@ -181,3 +184,42 @@ def test_docker_uses_it_as_its_registry_mirror(tmp_path: Path, quick: Options) -
         asked = metric(server.host, "mirror_fetches_total")
         assert get(server.host, "up/library/mirrored-app/manifests/1") == image.manifest.raw
         assert metric(server.host, "mirror_fetches_total") == asked >= 4
+
+
+@pytest.mark.peers
+def test_instances_on_one_store_fetch_a_blob_once(
+    tmp_path: Path, objectstore: ObjectStore, postgres: Postgres, quick: Options
+) -> None:
+    data, image = os.urandom(SIZE), random_image(seed=73)
+    where = ("--catalog", postgres.schema(), "--s3-endpoint", objectstore.url)
+    with RegistryServer() as up, ExitStack() as stack:
+        digest = add_blob(up, data)
+        up.store.add_image("team/app", "1", image)
+        storage, made = objectstore.place(), []
+        write_settings(f"{tmp_path}/mirrors.toml", up.host, "fresh = 0")
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            options = ("--workers", "1", "--s3-redirect=false", "--web", "--mirrors", f"{tmp_path}/mirrors.toml")
+            server = HoldallRegistry(str(tmp_path / name), *options, storage=storage, where=where)
+            made.append(stack.enter_context(server))
+        up.fail("stall", path="blobs", seconds=0.5)
+        wrong: list[int] = []
+
+        def read(host: str) -> None:
+            if get(host, f"up/team/app/blobs/{digest}") != data:
+                wrong.append(1)
+
+        threads = [threading.Thread(target=read, args=(server.host,)) for server in made * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert up.count("GET", "blobs") == 1
+        for server in made:
+            sink = MemoryBlobs()
+            asyncio.run(pull(Reference.parse(f"{server.host}/up/team/app:1"), sink, options=quick))
+            assert sink.blobs == blobs_of(image)
+            assert b"A mirror of" in ask(server.host, "/ui/repository/up/team/app")[1]
+        assert up.count("GET", "blobs") == 1 + len(image.manifest.layers) + 1
+        assert made[0].run("fsck").stdout == "clean\n"
