@@ -45,7 +45,8 @@ def write_folder(roots: Roots, folder: str, epoch: int) -> None:
     """Put the trees into a folder, made if it is missing, as files of the caller's; what is there stays beside them.
 
     Nothing is written through symlinks that lie there: what is in the way of a folder or file is replaced, and the
-    root is not left. Raises OSError, InvalidOption, PathNotFound.
+    root is not left. Devices are left out, and set-id bits where they were another owner's.
+    Raises OSError, InvalidOption, PathNotFound.
     """
     try:
         os.mkdir(folder, 0o755)
@@ -73,7 +74,7 @@ def write_folder(roots: Roots, folder: str, epoch: int) -> None:
     thread.start()
     try:
         with open(reader, "rb", buffering=CHUNK) as stream:
-            extract_into(stream, target, owner=(os.geteuid(), os.getegid()))
+            extract_into(stream, target, owner=(os.geteuid(), os.getegid()), devices=False)
     except BaseException:
         thread.join()
         if failed:

@@ -213,7 +213,7 @@ class Outputs:
             with open(dest, "wb") as file:
                 yield file
             return
-        temporary = f"{dest}.{os.getpid()}.tmp"
+        temporary = f"{dest}.{os.urandom(8).hex()}.tmp"
         file = open(temporary, "xb")
         try:
             with file:

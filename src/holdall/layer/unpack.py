@@ -18,7 +18,7 @@ from holdall.layer.names import Mark
 from holdall.layer.place import Placer
 from holdall.layer.tar import TarReader
 from holdall.linux import fsop
-from holdall.record import record
+from holdall.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from holdall.layer.feed import Readable
     from holdall.layer.limits import Limits
 
+SET_ID = stat.S_ISUID | stat.S_ISGID
+CAPABILITY = b"security.capability"
 _IMPLIED = Entry(b"", Kind.DIRECTORY, 0o755)
 
 
@@ -97,8 +99,8 @@ def extract_into(
 
     `target` (a path, or a descriptor that stays the caller's) is the root nothing leaves; `at` is the directory in it
     that names are relative to, looked up as inside a chroot. `rebase` (old, new) renames the first component.
-    `owner` replaces all uids and gids. With `keep_kinds`, a directory over a file or the reverse is Conflict.
-    Without `devices` these are passed over.
+    `owner` replaces all uids and gids; without `devices` these are passed over, and what `owner` changes loses rights
+    that a file gives to whoever runs it. With `keep_kinds`, a directory over a file or the reverse is Conflict.
     Raises InvalidArchive, LimitExceeded, Conflict, OSError.
     """
     reader = TarReader(tar_stream, limits)
@@ -113,13 +115,23 @@ def extract_into(
     with Placer(target, owner=owner, keep_kinds=keep_kinds) as placer:
         for entry in reader:
             placer.counts.entries += 1
-            if not devices and entry.kind in (Kind.CHAR, Kind.BLOCK):
-                continue
+            if not devices:
+                if entry.kind in (Kind.CHAR, Kind.BLOCK):
+                    continue
+                if owner is not None and owner != (entry.uid, entry.gid):
+                    entry = _without_rights(entry)
             link = inside(entry.link) if entry.kind is Kind.HARDLINK else b""
             _put(placer, entry, inside(entry.name), reader, limits, link)
         placer.finish()
         counts = placer.counts
         return Stats(counts.entries, counts.files, counts.bytes, 0, counts.dropped_xattrs)
+
+
+def _without_rights(entry: Entry) -> Entry:
+    if entry.kind is not Kind.FILE or not (entry.mode & SET_ID or CAPABILITY in entry.xattrs):
+        return entry
+    kept = {name: value for name, value in entry.xattrs.items() if name != CAPABILITY}
+    return replace(entry, mode=entry.mode & ~SET_ID, xattrs=kept)
 
 
 def _put(

@@ -45,6 +45,19 @@ def test_a_folder_gets_the_files_as_the_callers(root: int, tmp_path: Path) -> No
     assert os.readlink(target / "etc/link") == "/etc/passwd"
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_was_anothers_gives_no_rights_of_the_callers(root: int, tmp_path: Path) -> None:
+    os.chown(tmp_path / "tree/etc/tool", 1000, 0)
+    os.chmod(tmp_path / "tree/etc/tool", 0o4755)
+    os.mknod(tmp_path / "tree/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    target = tmp_path / "out"
+    trees.write_folder([("", root)], str(target), 0)
+    assert stat.S_IMODE((target / "etc/tool").stat().st_mode) == 0o755
+    assert (target / "etc/tool").stat().st_uid == 0
+    assert not (target / "null").exists()
+
+
 def test_what_is_there_stays_beside_it_and_what_is_in_the_way_is_replaced(root: int, tmp_path: Path) -> None:
     target = tmp_path / "out"
     (target / "etc/tool").mkdir(parents=True)
