@@ -10,6 +10,7 @@ import os
 
 from holdall.engine.aio_builds import AsyncBuilds, AsyncRunningBuild
 from holdall.engine.aio_container import AsyncAttachment, AsyncContainer
+from holdall.engine.aio_registries import AsyncRegistries
 from holdall.engine.engine import Engine
 from holdall.events import silent
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from holdall.engine.image import Image
     from holdall.engine.image_tree import TreeNode
     from holdall.engine.options import CreateOptions
-    from holdall.engine.registries import Login
     from holdall.engine.system import SystemPruned
     from holdall.engine.transfer import TransferOptions
     from holdall.events import Reporter
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 to_thread = asyncio.to_thread
 
-__all__ = ["AsyncAttachment", "AsyncContainer", "AsyncEngine", "AsyncRunningBuild"]
+__all__ = ["AsyncAttachment", "AsyncContainer", "AsyncEngine", "AsyncRegistries", "AsyncRunningBuild"]
 
 
 class AsyncEngine:
@@ -229,25 +229,6 @@ class AsyncNetworks:
     async def inspect(self, name: str) -> dict[str, Any]:
         """See `Networks.inspect`."""
         return await to_thread(self._engine.networks.inspect, name)
-
-
-class AsyncRegistries:
-    """See `Registries`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def login(
-        self, registry: str = "docker.io", *, username: str, password: str, options: TransferOptions | None = None
-    ) -> Login:
-        """See `Registries.login`."""
-        return await to_thread(
-            self._engine.registries.login, registry, username=username, password=password, options=options
-        )
-
-    async def logout(self, registry: str = "docker.io") -> bool:
-        """See `Registries.logout`."""
-        return await to_thread(self._engine.registries.logout, registry)
 
 
 class AsyncSystem:
