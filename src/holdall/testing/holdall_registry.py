@@ -85,10 +85,10 @@ class HoldallRegistry:
         process.wait(60)
         return process.returncode
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, limit: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run `holdall registry VERB` on its storage."""
         command = [*COMMAND, words[0], "--storage", self.storage, *self._where, *words[1:]]
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
 
     def __enter__(self) -> Self:
         self.start()

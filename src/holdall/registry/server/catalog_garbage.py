@@ -33,15 +33,19 @@ if TYPE_CHECKING:
             """Run a statement for each row of values."""
 
 
+STEP = 50
+"""Rows removed in one transaction, which others wait for."""
+
+# CROSS JOIN keeps SQLite from looking at all manifests of the repository for each digest
 _UNUSED = (
-    "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests m ON m.id = x.manifest"
-    " WHERE x.digest = b.digest AND m.repository = l.repository)"
+    "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x CROSS JOIN manifests m"
+    " WHERE x.digest = b.digest AND m.id = x.manifest AND m.repository = l.repository)"
 )
 LOOSE = (
     "m.pushed < ? AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.manifest = m.id AND u.pulled >= ?)"
     " AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest = m.id)"
-    " AND NOT EXISTS (SELECT 1 FROM members x JOIN manifests p ON p.id = x.manifest"
-    " WHERE x.digest = m.digest AND p.repository = m.repository)"
+    " AND NOT EXISTS (SELECT 1 FROM members x CROSS JOIN manifests p"
+    " WHERE x.digest = m.digest AND p.id = x.manifest AND p.repository = m.repository)"
     " AND NOT EXISTS (SELECT 1 FROM manifests s WHERE s.repository = m.repository AND s.digest = m.subject)"
 )
 
@@ -85,8 +89,9 @@ class SqlGarbage:
             for link in links:
                 done = db.execute(
                     "DELETE FROM links AS l WHERE l.repository = ? AND l.blob = ? AND l.leased < ?"
-                    " AND NOT EXISTS (SELECT 1 FROM blobs b JOIN members x ON x.digest = b.digest"
-                    " JOIN manifests m ON m.id = x.manifest WHERE b.id = l.blob AND m.repository = l.repository)",
+                    " AND NOT EXISTS (SELECT 1 FROM blobs b CROSS JOIN members x CROSS JOIN manifests m"
+                    " WHERE b.id = l.blob AND x.digest = b.digest AND m.id = x.manifest"
+                    " AND m.repository = l.repository)",
                     (*link, now),
                 )
                 gone += done.rowcount
@@ -139,21 +144,28 @@ class SqlGarbage:
         return db.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
 
     def drop_contents(self, limit: int) -> int:
-        """See `Catalog`."""
-        with self._writing(taking=True) as db:
-            return db.execute(
-                "DELETE FROM contents WHERE id IN (SELECT id FROM contents c"
-                " WHERE NOT EXISTS (SELECT 1 FROM manifests WHERE content = c.id) LIMIT ?)",
-                (limit,),
-            ).rowcount
+        """See `Catalog`. They are looked for before anybody has to wait."""
+        unused = "NOT EXISTS (SELECT 1 FROM manifests WHERE content = c.id)"
+        return self._drop_unused(
+            "contents AS c", f"SELECT c.id FROM contents c WHERE {unused} LIMIT ?", (limit,), unused
+        )
 
     def drop_repositories(self) -> int:
         """See `Catalog`."""
-        with self._writing(taking=True) as db:
-            return db.execute(
-                "DELETE FROM repositories AS r WHERE NOT EXISTS (SELECT 1 FROM links WHERE repository = r.id)"
-                " AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = r.id)"
-            ).rowcount
+        unused = (
+            "NOT EXISTS (SELECT 1 FROM links WHERE repository = r.id)"
+            " AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = r.id)"
+        )
+        return self._drop_unused("repositories AS r", f"SELECT r.id FROM repositories r WHERE {unused}", (), unused)
+
+    def _drop_unused(self, table: str, query: str, values: Sequence[int], condition: str) -> int:
+        found = self._reading.execute(query, values).fetchall()
+        gone = 0
+        for start in range(0, len(found), STEP):
+            with self._writing(taking=True) as db:
+                for (number,) in found[start : start + STEP]:
+                    gone += db.execute(f"DELETE FROM {table} WHERE id = ? AND {condition}", (number,)).rowcount
+        return gone
 
     def stale_uploads(self, before: float, limit: int) -> Sequence[str]:
         """See `Catalog`."""

@@ -194,9 +194,8 @@ class SqlUse(SqlGarbage):
     def naming(self, repository: str, digest: str, limit: int) -> Sequence[bytes]:
         """See `Catalog`."""
         rows = self._reading.execute(
-            "SELECT c.raw FROM members x JOIN manifests m ON m.id = x.manifest"
-            " JOIN repositories r ON r.id = m.repository JOIN contents c ON c.id = m.content"
-            " WHERE x.digest = ? AND r.name = ? LIMIT ?",
+            "SELECT c.raw FROM members x CROSS JOIN manifests m JOIN repositories r ON r.id = m.repository"
+            " JOIN contents c ON c.id = m.content WHERE x.digest = ? AND m.id = x.manifest AND r.name = ? LIMIT ?",
             (digest, repository, limit),
         )
         return [bytes(raw) for (raw,) in rows]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdall.registry.server.policy import Policy, Retention
     from holdall.registry.server.storage import Catalog, Loose, TagRow
 
-BATCH = 200
+BATCH = 50  # rows removed in one transaction, which others wait for
 PAGE = 1_000
 MAX_PASSES = 4
 FRESH_SECONDS = 86_400.0
