@@ -17,7 +17,7 @@ from holdall.testing.images import random_image, random_index
 from holdall.testing.mirrored import Mirrored, mirrored
 from holdall.testing.registry import RegistryServer
 
-ROUNDS = 4_000 if os.environ.get("HOLDALL_SOAK") == "1" else 120
+ROUNDS = 4_000 if os.environ.get("HOLDALL_SOAK") == "1" else 80
 KINDS = ("status", "close", "early-close", "short", "corrupt", "wrong-digest", "no-range", "garbage")
 IMAGES = [random_image(seed=seed, layers=2, size=60_000) for seed in range(3)]
 INDEX = random_index(seed=50)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from holdall.oci.digest import Digest
+from holdall.oci.reference import Reference
+from holdall.registry.options import Options
+from holdall.registry.query import head
 from holdall.testing.docker_registry import DockerRegistry, available
 from holdall.testing.images import random_image, random_index
 from holdall.testing.registry import RegistryServer
@@ -81,15 +85,11 @@ def skopeo(*words: str) -> str:
 
 def test_questions(holdall: Command, one: RegistryServer) -> None:
     assert holdall("tags", f"{one.host}/team/app").split() == ["1", "2"]
-    shown = json.loads(holdall("inspect", f"{one.host}/team/app:1"))
-    assert shown[0]["Digest"] == str(IMAGE.digest)
-    assert (
-        holdall("inspect", "--format", "{{.Digest}} {{len .Layers}}", f"{one.host}/team/app:1") == f"{IMAGE.digest} 3\n"
-    )
+    there, none = f"{one.host}/team/app:1", f"{one.host}/team/none:1"
+    shown = holdall.done("registry", "inspect", "--format", "{{.Digest}} {{len .Layers}}", there, none, code=1)
+    assert shown.stdout == f"{IMAGE.digest} 3\n"
+    assert "none:1" in shown.stderr
     assert holdall("inspect", "--raw", f"{one.host}/team/multi:1").encode() == INDEX.index.raw
-    assert Digest.of(holdall("inspect", "--config", f"{one.host}/team/app:1").encode()) == IMAGE.manifest.config.digest
-    assert json.loads(holdall("tags", "--format", "json", f"{one.host}/team/app"))["Tags"] == ["1", "2"]
-    holdall.done("registry", "inspect", f"{one.host}/team/none:1", code=1)
 
 
 def test_deleting(holdall: Command, one: RegistryServer) -> None:
@@ -108,7 +108,6 @@ def test_credentials_of_both_sides(holdall: Command, tmp_path: Path) -> None:
     ):
         one.store.add_image("app", "1", IMAGE)
         words = ["registry", "copy", f"{one.host}/app:1", f"{two.host}/app:1"]
-        holdall.done(*words, code=1)
         holdall.done(*words, "--src-creds", "a:one", "--dest-creds", "b:wrong", code=1)
         holdall.done(*words, "--src-creds", "a:one", "--dest-creds", "b:two", "--digestfile", f"{tmp_path}/digest")
         assert (tmp_path / "digest").read_text() == str(IMAGE.digest)
@@ -125,7 +124,6 @@ def test_sync_by_file(holdall: Command, one: RegistryServer, tmp_path: Path) -> 
         dry = holdall.done(*words, "--dry-run").stdout
         assert f"{one.host}/team/app:1 -> {two.host}/m/{one.host.replace(':', '-')}/team/app:1\n" in dry
         assert not two.store.repositories
-        holdall.done(*words, code=1)
         going = holdall.done(*words, "--keep-going", "--format", "json", code=1)
         assert "none" in going.stderr
         assert [json.loads(line)["Digest"] for line in going.stdout.splitlines()] == [
@@ -180,7 +178,7 @@ def test_skopeo_reads_what_we_copy_and_we_what_it_copies(
         there = f"{host}/copied/{name}:1"
         assert holdall("copy", "--all", f"{one.host}/team/{name}:1", there) == f"{digest}\n"
         assert Digest.of(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{there}").encode()) == digest
-    for kind in ("oci", "oci-archive", "docker-archive"):
+    for kind in ("oci", "oci-archive", "docker-archive") if LONG else ("oci", "docker-archive"):
         ours, theirs = f"{kind}:{tmp_path}/ours-{kind}", f"{kind}:{tmp_path}/theirs-{kind}"
         tag = "a/b:1" if kind == "docker-archive" else "1"
         holdall("copy", f"{host}/copied/app:1", f"{ours}:{tag}")
@@ -220,8 +218,9 @@ def test_a_sync_ends_where_skopeos_does(
         f"{host}/theirs",
     )
     holdall("sync", "--all", "--file", f"{tmp_path}/list.yaml", f"{host}/ours")
+    options = Options(environ={"HOME": str(tmp_path)})
     for name in ("app:1", "app:2", "multi:1"):
-        digests = [
-            holdall("inspect", "-n", "--format", "{{.Digest}}", f"{host}/{who}/{name}") for who in ("ours", "theirs")
+        found = [
+            asyncio.run(head(Reference.parse(f"{host}/{who}/{name}"), options=options)) for who in ("ours", "theirs")
         ]
-        assert digests[0] == digests[1]
+        assert found[0].digest == found[1].digest

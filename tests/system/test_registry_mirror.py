@@ -34,7 +34,7 @@ from holdall.testing.postgres import Postgres
 from holdall.testing.registry import RegistryServer
 
 LONG = os.environ.get("HOLDALL_SOAK") == "1"
-SIZE = 24 << 20
+SIZE = (64 if LONG else 12) << 20
 MAX_RSS = 150 << 20
 docker_registry_only = pytest.mark.skipif(not available(), reason="docker-registry is not installed")
 
@@ -82,7 +82,7 @@ def test_one_fetch_for_many_clients_of_many_workers(tmp_path: Path) -> None:
             if hashlib.sha256(get(server.host, f"up/team/app/blobs/{digest}")).hexdigest() != digest.encoded:
                 wrong.append(1)
 
-        threads = [threading.Thread(target=read) for _ in range(24)]
+        threads = [threading.Thread(target=read) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:

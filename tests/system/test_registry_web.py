@@ -73,16 +73,15 @@ async def site(tmp_path: Path) -> AsyncIterator[str]:
 async def test_pages(site: str, tmp_path: Path) -> None:
     async with Browser(str(tmp_path / "profile")) as tab:
         backgrounds = set()
-        for dark in (False, True):
-            for width in (360, 1_280):
-                await tab.size(width, 740, dark=dark, phone=width == 360)
-                for path in PAGES:
-                    await tab.goto(site + path)
-                    assert await tab.evaluate("document.documentElement.scrollWidth") == width, path
-                    assert await tab.evaluate(OVERFLOWING) == [], path
-                    assert await tab.evaluate("typeof window.hit") == "undefined"
-                    assert await tab.evaluate("document.scripts.length + document.images.length") == 0
-                    backgrounds.add((dark, await tab.evaluate(BACKGROUND)))
+        for width, dark in ((360, False), (360, True), (1_280, False)):
+            await tab.size(width, 740, dark=dark, phone=width == 360)
+            for path in PAGES:
+                await tab.goto(site + path)
+                assert await tab.evaluate("document.documentElement.scrollWidth") == width, path
+                assert await tab.evaluate(OVERFLOWING) == [], path
+                assert await tab.evaluate("typeof window.hit") == "undefined"
+                assert await tab.evaluate("document.scripts.length + document.images.length") == 0
+                backgrounds.add((dark, await tab.evaluate(BACKGROUND)))
         assert len({colour for _, colour in backgrounds}) == 2
         assert not tab.refused
         assert all(url.startswith(site) for url in tab.asked)
