@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LENGTH_BYTES = 4
 MAX_FRAME = 1 << 20
-SHARED = ("tls_verify", "cert_dir", "connect_timeout", "read_timeout", "concurrency")
+SHARED = ("tls_verify", "cert_dir", "cert_dirs", "connect_timeout", "read_timeout", "concurrency")
 
 
 class Courier:

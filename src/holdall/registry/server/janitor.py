@@ -7,7 +7,7 @@ import signal
 import time
 
 from holdall.registry.server.garbage import Collector
-from holdall.registry.server.policy import read
+from holdall.registry.server.policy import watched
 from holdall.registry.server.shelf import open_storage
 
 TYPE_CHECKING = False
@@ -34,6 +34,7 @@ class Janitor:
     def __init__(self, options: ServeOptions, meters: Meters) -> None:
         self._options = options
         self._meters = meters
+        self._policy = watched(options.policy, _complain) if options.policy else None
 
     def run(self) -> int:
         """Clean every `gc_every` seconds, first a minute after the start."""
@@ -48,7 +49,7 @@ class Janitor:
                     break
             except Exception as err:  # noqa: BLE001  # the next round may go well
                 self._meters.add("gc_errors")
-                os.write(2, f"holdall registry: collection failed: {type(err).__name__}: {err}\n".encode())
+                _complain(f"collection failed: {type(err).__name__}: {err}")
         return 0
 
     def _round(self) -> bool:
@@ -64,7 +65,10 @@ class Janitor:
             catalog.close()
 
     def _collect(self, catalog: Catalog, blobs: Blobs) -> bool:
-        policy = read(self._options.policy) if self._options.policy else None
+        policy = None
+        if self._policy is not None:
+            self._policy.look()
+            policy = self._policy.value
         steps = Collector(catalog, blobs, untagged=self._options.untagged, policy=policy).steps()
         while True:
             begun = time.monotonic()
@@ -90,3 +94,7 @@ class Janitor:
         """Wait; True when it is time to end."""
         got = signal.sigtimedwait(WAKING, seconds)
         return got is not None and got.si_signo != signal.SIGUSR1
+
+
+def _complain(text: str) -> None:
+    os.write(2, f"holdall registry: {text}\n".encode())

@@ -101,6 +101,10 @@ def default_workers() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), DEFAULT_WORKERS))
 
 
+def _ignore(_text: str) -> None:
+    """Whoever has the file for long will complain."""
+
+
 def check(options: ServeOptions) -> None:
     """Refuse what contradicts itself or opens an unprotected registry to others. Raises InvalidOption and more."""
     if not 1 <= options.workers <= MAX_WORKERS:
@@ -111,9 +115,9 @@ def check(options: ServeOptions) -> None:
             hint='in an access file write anonymous = ["pull"]' if options.access_file else None,
         )
     if options.mirrors:
-        settings.read(options.mirrors)
+        settings.watched(options.mirrors, _ignore)
     if options.policy:
-        policy.read(options.policy)
+        policy.watched(options.policy, _ignore)
     if options.tls_key and not options.tls_cert:
         raise InvalidOption("--tls-key goes with --tls-cert")
     if options.tls_generate and options.tls_cert:

@@ -31,10 +31,11 @@ from holdall.record import record
 from holdall.registry.server import tables
 from holdall.registry.server.rules import pattern
 from holdall.registry.server.storage import Bound
+from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdall.registry.server.storage import TagRow
 
@@ -163,6 +164,11 @@ def days(seconds: float) -> str:
 def read(path: str) -> Policy:
     """Read a policy file. Raises OSError, InvalidInput."""
     return parse(tables.load(path), path)
+
+
+def watched(path: str, complain: Callable[[str], None]) -> WatchedFile[Policy]:
+    """The file as a long-lived process has it. Raises as `read`, if it was never right."""
+    return WatchedFile(path, read, complain, what="retention and quotas")
 
 
 def parse(values: Mapping[str, object], path: str) -> Policy:

@@ -1,4 +1,8 @@
-"""A settings file that is read again when it changes; one with a mistake is complained about and changes nothing."""
+"""A settings file that is read again when it changes; one with a mistake is complained about and changes nothing.
+
+What a file said when it was last right is remembered for the process and those forked from it, so that a worker or
+janitor that is started anew while there is a mistake in the file goes on with what the others have.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,11 @@ from holdall.registry.server.passwords import fingerprint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 T = TypeVar("T")
+
+_good: dict[tuple[str, str], Any] = {}
 
 LOOK_SECONDS = 1.0
 
@@ -29,13 +36,20 @@ class WatchedFile(Generic[T]):
         what: str,
         files: Callable[[T], Sequence[str]] = lambda _value: (),
     ) -> None:
-        """Read it. Raises what `read` raises."""
-        self.value = read(path)
+        """Read it. Raises what `read` raises, if the file was never right."""
         self._path = path
         self._read = read
         self._complain = complain
         self._what = what
         self._files = files
+        self.value: T
+        try:
+            self.value = _good[what, path] = read(path)
+        except (HoldallError, OSError) as err:
+            if (what, path) not in _good:
+                raise
+            self.value = _good[what, path]
+            complain(f"{what} stay as they were: {err}")
         self._seen = self._fingerprint()
         self._next_look = 0.0
 
@@ -49,7 +63,7 @@ class WatchedFile(Generic[T]):
         if seen == self._seen:
             return False
         try:
-            self.value = self._read(self._path)
+            self.value = _good[self._what, self._path] = self._read(self._path)
         except (HoldallError, OSError) as err:
             self._seen = seen
             self._complain(f"{self._what} stay as they were: {err}")

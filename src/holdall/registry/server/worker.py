@@ -16,12 +16,11 @@ from holdall.registry.server.journal import Journal
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.mirror.mirroring import Mirroring
 from holdall.registry.server.passwords import fingerprint
-from holdall.registry.server.policy import read as read_policy
+from holdall.registry.server.policy import watched
 from holdall.registry.server.shelf import Shelf, open_storage
 from holdall.registry.server.spool import Spool, folder_of
 from holdall.registry.server.tls import context
 from holdall.registry.server.token_settings import MAX_TOKEN
-from holdall.registry.server.watching import WatchedFile
 from holdall.registry.server.web.pages import Web
 
 TYPE_CHECKING = False
@@ -84,7 +83,7 @@ class Worker:
             instance=self._shared.instance,
         )
         if options.policy:
-            policy = WatchedFile(options.policy, read_policy, app.complain, what="retention and quotas")
+            policy = watched(options.policy, app.complain)
             shelf.bounds = lambda repository: (policy.look(), policy.value.bounds(repository))[1]
         if options.mirrors:
             app.mirroring = Mirroring(options.mirrors, shelf, self._meters, app.complain)

@@ -149,3 +149,7 @@ def test_a_watched_file_is_read_when_it_changes_and_kept_when_it_is_wrong(tmp_pa
     assert not file.look(4.0)
     assert not file.look(6.0)
     assert (file.value, said) == (23, ["numbers stay as they were: no number"])
+    # a worker that is started anew has what the others have
+    assert WatchedFile(str(path), read, said.append, what="numbers").value == 23
+    with pytest.raises(OSError, match="no number"):
+        WatchedFile(str(path), read, said.append, what="other numbers")

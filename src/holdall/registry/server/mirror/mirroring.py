@@ -10,10 +10,9 @@ from holdall.registry.server.mirror.blobs import UpstreamBlobs
 from holdall.registry.server.mirror.lists import UpstreamLists
 from holdall.registry.server.mirror.manifests import UpstreamManifests
 from holdall.registry.server.mirror.remembered import Remembered
-from holdall.registry.server.mirror.settings import read
+from holdall.registry.server.mirror.settings import watched
 from holdall.registry.server.mirror.upstream import Upstream
 from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Mirroring:
         self.meters = meters
         self.troubles: Remembered[Trouble] = Remembered(MAX_TROUBLES)
         self._complain = complain
-        self._file = WatchedFile(path, read, complain, what="the mirrors", files=lambda found: found.files)
+        self._file = watched(path, complain)
         self._upstreams: dict[Mirror, Upstream] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._manifests = UpstreamManifests(self)

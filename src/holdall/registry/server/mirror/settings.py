@@ -29,10 +29,11 @@ from holdall.registry.server import tables
 from holdall.registry.server.names import is_repository
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.rules import pattern
+from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_MIRRORS = 1_000
 MAX_NAMES = 100
@@ -118,6 +119,11 @@ class Mirrors:
 def read(path: str) -> Mirrors:
     """Read a mirrors file. Raises OSError, InvalidInput."""
     return parse(tables.load(path), path)
+
+
+def watched(path: str, complain: Callable[[str], None]) -> WatchedFile[Mirrors]:
+    """The file as a long-lived process has it. Raises as `read`, if it was never right."""
+    return WatchedFile(path, read, complain, what="the mirrors", files=lambda found: found.files)
 
 
 def parse(values: Mapping[str, object], path: str) -> Mirrors:
