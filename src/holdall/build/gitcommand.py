@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PROTOCOLS = "http:https:ssh:git"
 LOCAL = "file"
+STALLED = 300
+"""Seconds without a byte after which a server is given up."""
 CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -34,6 +36,8 @@ CONFIG = {
     "credential.helper": "",
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": str(STALLED),
     "init.defaultBranch": "master",
     "maintenance.auto": "false",
     "pack.threads": "1",
@@ -143,6 +147,8 @@ class Git:
         import shlex
 
         words = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "ForwardAgent=no"]
+        words += ["-o", f"ConnectTimeout={STALLED}", "-o", f"ServerAliveInterval={STALLED // 5}"]
+        words += ["-o", "ServerAliveCountMax=5"]
         for key in self._ssh.keys:
             words += ["-i", key]
         if self._ssh.keys and not self._ssh.agent:

@@ -13,11 +13,13 @@ import re
 import shutil
 from contextlib import contextmanager
 
-from holdall.build import giturl
+from holdall.build import gitsubmodules, giturl
 from holdall.build.gitcommand import LOCAL, Git, GitFailed, public
 from holdall.dockerfile.location import visible
 from holdall.errors import IntegrityError, InvalidInput, LimitExceeded, PathNotFound
+from holdall.layer.limits import DEFAULT
 from holdall.record import record
+from holdall.store.trees import disk_usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from holdall.paths import Paths
 
 MAX_FILES = 1_000_000
-MAX_SUBMODULES = 1000
-MAX_DEPTH = 16
-LINK_MODE, TREE_MODE = b"160000", b"040000"
 HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _UNREACHED = ("Could not resolve host", "unable to access", "unable to connect", "Connection ", "Host key", "denied")
 KEPT = "refs/kept/"
@@ -106,7 +105,7 @@ class Repositories:
                 self._keep(repository, commit, target)
             made = self._git.run(["show", "-s", "--format=%ct", commit.id], repository=repository).strip()
         if address.submodules:
-            self._submodules(commit, address.folder, target, _Budget())
+            self._submodules(commit, address.folder, target, gitsubmodules.Budget())
         return int(made) if made.isdigit() else 0
 
     @contextmanager
@@ -208,12 +207,19 @@ class Repositories:
                     os.unlink(name)
 
     def _check(self, repository: str, tree: str) -> None:
-        """Trees can hold themselves many times over: count before anything is written."""
-        count = 0
-        for piece in self._git.pieces(["ls-tree", "-r", "-z", "--name-only", tree], repository=repository):
-            count += piece.count(b"\0")
+        """Trees can hold themselves and one file many times over: count before anything is written."""
+        count = size = 0
+        rest = b""
+        for piece in self._git.pieces(["ls-tree", "-r", "-z", "--long", tree], repository=repository):
+            *lines, rest = (rest + piece).split(b"\0")
+            for line in lines:
+                number = line.partition(b"\t")[0].rpartition(b" ")[2]
+                size += int(number) if number.isdigit() else 0
+            count += len(lines)
             if count > MAX_FILES:
                 raise LimitExceeded(f"the repository has more than {MAX_FILES} files")
+        if size > DEFAULT.expansion_free and size > DEFAULT.expansion_ratio * disk_usage(repository):
+            raise LimitExceeded(f"the repository's files have {size} bytes, far more than was fetched")
 
     def _keep(self, repository: str, commit: Commit, target: str) -> None:
         """A .git with this one commit, the same bytes each time: no logs, no times, packed anew."""
@@ -235,10 +241,10 @@ class Repositories:
         # without what stat(2) says, which would be of this machine
         run(["read-tree", "HEAD"], repository=own)
 
-    def _submodules(self, commit: Commit, folder: str, target: str, budget: _Budget) -> None:
+    def _submodules(self, commit: Commit, folder: str, target: str, budget: gitsubmodules.Budget) -> None:
         with self._repository(commit) as repository:
-            links = self._links(repository, commit, folder)
-            urls = self._urls(repository, commit) if links else {}
+            links = gitsubmodules.links(self._git, repository, commit.id, folder)
+            urls = gitsubmodules.urls(self._git, repository, commit.id) if links else {}
         for path, link in links:
             whole = f"{folder}/{path}" if folder else path
             if whole not in urls:
@@ -247,63 +253,13 @@ class Repositories:
                     hint="leave submodules out with ?submodules=false",
                 )
             remote = giturl.beside(commit.remote, urls[whole])
-            _check_remote(remote)
+            gitsubmodules.check_remote(remote)
             below = budget.below()
             inner = Commit(remote, link)
-            place = f"{target}/{path}"
-            os.makedirs(place, 0o755, exist_ok=True)
+            place = gitsubmodules.place(target, path)
             with self._repository(inner) as repository:
                 self._write(repository, inner, "", place)
             self._submodules(inner, "", place, below)
-
-    def _links(self, repository: str, commit: Commit, folder: str) -> list[tuple[str, str]]:
-        tree = f"{commit.id}:{folder}" if folder else commit.id
-        links = []
-        rest = b""
-        for piece in self._git.pieces(["ls-tree", "-r", "-z", tree], repository=repository):
-            *lines, rest = (rest + piece).split(b"\0")
-            for line in lines:
-                head, _, path = line.partition(b"\t")
-                if head.startswith(LINK_MODE):
-                    links.append((os.fsdecode(path), head.split(b" ")[2].decode()))
-        return links
-
-    def _urls(self, repository: str, commit: Commit) -> dict[str, str]:
-        """Addresses of submodules by their paths."""
-        try:
-            said = self._git.run(
-                ["config", "--blob", f"{commit.id}:.gitmodules", "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"],
-                repository=repository,
-            )
-        except GitFailed:
-            return {}
-        found: dict[str, dict[str, str]] = {}
-        for entry in said.split("\0"):
-            key, _, value = entry.partition("\n")
-            name, _, what = key.rpartition(".")
-            found.setdefault(name, {})[what] = value
-        return {one["path"]: one["url"] for one in found.values() if "path" in one and "url" in one}
-
-
-class _Budget:
-    """Submodules are counted over the whole checkout, and may be nested so deep."""
-
-    def __init__(self, depth: int = 0, count: list[int] | None = None) -> None:
-        self._depth = depth
-        self._count = count if count is not None else [0]
-
-    def below(self) -> _Budget:
-        self._count[0] += 1
-        if self._count[0] > MAX_SUBMODULES or self._depth >= MAX_DEPTH:
-            raise LimitExceeded(f"more than {MAX_SUBMODULES} submodules, or {MAX_DEPTH} within each other")
-        return _Budget(self._depth + 1, self._count)
-
-
-def _check_remote(remote: str) -> None:
-    scheme, mark, _ = remote.partition("://")
-    known = scheme.lower() in giturl.SCHEMES if mark else giturl.is_scp(remote)
-    if remote.startswith("-") or not known or any(ord(char) < 32 for char in remote):
-        raise InvalidInput(f'a submodule has the address "{visible(remote[:200])}"', hint="only http, ssh and git are")
 
 
 def _shown(remote: str) -> str:
