@@ -307,15 +307,19 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_no_acknowledged_push_is_lost_to_kills(tmp_path: Path) -> None:
-    """Rounds of: two pushers at work, collection every moment, all processes killed; then fsck and every blob read."""
+    """Rounds of: pushers of every kind and a deleter at work, collection every moment, all processes killed; then fsck.
+
+    At the end each blob and manifest is read that was acknowledged, uploads under way are gone on with.
+    """
     server = HoldallRegistry(str(tmp_path), "--workers", "2", "--gc-every", "1s", "--gc-untagged", "0s")
-    kept: dict[str, bytes] = {}
+    kept = Kept()
     source = random.Random(7)
     for number in range(ROUNDS):
         server.start()
         stop = threading.Event()
         pushers = [
-            threading.Thread(target=_push_until, args=(server.host, f"r{number}/p{one}", stop, kept)) for one in (0, 1)
+            threading.Thread(target=Pusher(server.host, f"r{number}/p{way}", way, kept).run, args=(stop,))
+            for way in WAYS
         ]
         for thread in pushers:
             thread.start()
@@ -324,44 +328,103 @@ def test_no_acknowledged_push_is_lost_to_kills(tmp_path: Path) -> None:
         stop.set()
         for thread in pushers:
             thread.join()
-        checked = server.run("fsck")
-        assert checked.returncode == 0, checked.stdout
-    assert kept
+        if number % 5 == 4 or number == ROUNDS - 1:
+            checked = server.run("fsck")
+            assert checked.returncode == 0, checked.stdout
     server.start()
     try:
-        for path, raw in kept.items():
+        assert {way: kept.pushes[way] > 0 for way in WAYS} == dict.fromkeys(WAYS, True)
+        for path, raw in kept.content.items():
             status, _, body = ask(server.host, "GET", path)
             assert (status, body) == (200, raw), path
+        for path in kept.deleted:
+            assert ask(server.host, "GET", path)[0] == 404, path
+        for place, data in kept.open.items():
+            status, headers, _ = ask(server.host, "GET", place)
+            assert status == 204, place
+            _, _, last = headers["range"].partition("-")
+            there = int(last) + 1 if int(last) else 0
+            assert there >= len(data) // 2, "what was acknowledged of an upload is there"
+            assert ask(server.host, "PUT", f"{place}?digest={Digest.of(data)}", data[there:])[0] == 201
     finally:
         server.kill()
     assert server.run("gc").returncode == 0
     assert "clean" in server.run("fsck").stdout
 
 
-def _push_until(host: str, repository: str, stop: threading.Event, kept: dict[str, bytes]) -> None:
-    """Push images; note what was acknowledged: the manifest's path and its layer's, with their bytes."""
-    number = 0
-    while not stop.is_set():
-        number += 1
-        try:
-            layer = os.urandom(random.randrange(1, 300_000))
-            config = b"{}"
-            for data in (layer, config):
-                path = f"/v2/{repository}/blobs/uploads/"
-                status, headers, _ = ask(host, "POST", path)
-                assert status == 202
-                half = len(data) // 2
-                assert ask(host, "PATCH", headers["location"], data[:half])[0] == 202
-                status = ask(host, "PUT", f"{headers['location']}?digest={Digest.of(data)}", data[half:])[0]
-                assert status == 201
-            entry = {"mediaType": mediatype.OCI_LAYER, "digest": str(Digest.of(layer)), "size": len(layer)}
-            raw = manifest(Digest.of(config), 2, layers=[entry])
-            path = f"/v2/{repository}/manifests/t{number}"
-            if ask(host, "PUT", path, raw, {"Content-Type": mediatype.OCI_MANIFEST})[0] == 201:
-                kept[path] = raw
-                kept[f"/v2/{repository}/blobs/{Digest.of(layer)}"] = layer
-        except (OSError, http.client.HTTPException):
-            continue
+WAYS = ("monolithic", "put", "chunked", "resumed", "mounted", "deleted")
+
+
+class Kept:
+    """What the server acknowledged: bytes by path, what was deleted, uploads of which the first half is there."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self.deleted: list[str] = []
+        self.open: dict[str, bytes] = {}
+        self.pushes = dict.fromkeys(WAYS, 0)
+
+
+class Pusher:
+    """Pushes images one after the other, their blobs in one of the ways there are."""
+
+    def __init__(self, host: str, repository: str, way: str, kept: Kept) -> None:
+        self._host = host
+        self._repository = repository
+        self._way = way
+        self._kept = kept
+
+    def run(self, stop: threading.Event) -> None:
+        """Go on until told to stop; the server may die at any moment."""
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                self._image(f"t{number}")
+            except (OSError, http.client.HTTPException):
+                continue
+
+    def _image(self, tag: str) -> None:
+        layer, config = os.urandom(random.randrange(2, 300_000)), b"{}"
+        for data in (layer, config):
+            self._blob(data)
+        entry = {"mediaType": mediatype.OCI_LAYER, "digest": str(Digest.of(layer)), "size": len(layer)}
+        raw = manifest(Digest.of(config), 2, layers=[entry])
+        path = f"/v2/{self._repository}/manifests/{tag}"
+        if ask(self._host, "PUT", path, raw, {"Content-Type": mediatype.OCI_MANIFEST})[0] != 201:
+            return
+        self._kept.pushes[self._way] += 1
+        if self._way == "deleted" and random.random() < 0.7:
+            if ask(self._host, "DELETE", f"/v2/{self._repository}/manifests/{Digest.of(raw)}")[0] == 202:
+                self._kept.deleted.append(path)
+            return
+        self._kept.content[path] = raw
+        self._kept.content[f"/v2/{self._repository}/blobs/{Digest.of(layer)}"] = layer
+
+    def _blob(self, data: bytes) -> None:
+        path, name = f"/v2/{self._repository}/blobs/uploads/", f"digest={Digest.of(data)}"
+        if self._way == "monolithic":
+            assert ask(self._host, "POST", f"{path}?{name}", data)[0] == 201
+            return
+        if self._way == "mounted":
+            other = f"{self._repository}/source"
+            assert ask(self._host, "POST", f"/v2/{other}/blobs/uploads/?{name}", data)[0] == 201
+            assert ask(self._host, "POST", f"{path}?mount={Digest.of(data)}&from={other}")[0] == 201
+            return
+        status, headers, _ = ask(self._host, "POST", path)
+        place, half = headers["location"], len(data) // 2
+        assert status == 202
+        if self._way in ("chunked", "resumed"):
+            status = ask(self._host, "PATCH", place, data[:half], {"Content-Range": f"0-{half - 1}"})[0]
+            assert status == 202
+            if self._way == "resumed" and random.random() < 0.3 and data != b"{}":
+                self._kept.open[place] = data
+                self._blob(data)
+                return
+            status = ask(self._host, "PUT", f"{place}?{name}", data[half:])[0]
+        else:
+            status = ask(self._host, "PUT", f"{place}?{name}", data)[0]
+        assert status == 201
 
 
 def test_gc_and_fsck_on_a_serving_registry(tmp_path: Path) -> None:

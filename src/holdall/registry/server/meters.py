@@ -12,6 +12,7 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SINGLE = (
     "in_flight", "bytes_received", "bytes_sent", "login_failures", "denials", "slow_clients", "rate_limited",
+    "malformed_requests",
     "events_noted", "events_sent", "events_lost", "events_failures",
     "mirror_hits", "mirror_fetches", "mirror_bytes", "mirror_stale",
     "gc_rounds", "gc_links", "gc_tags", "gc_manifests", "gc_blobs", "gc_bytes", "gc_uploads", "gc_errors",

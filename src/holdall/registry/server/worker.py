@@ -10,6 +10,7 @@ from aiohttp import web
 
 from holdall.errors import HoldallError
 from holdall.record import record
+from holdall.registry.server import wirelog
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
@@ -92,6 +93,7 @@ class Worker:
         server = web.Server(
             app,
             auto_decompress=False,
+            logger=wirelog.logger(self._meters, app.complain),
             keepalive_timeout=SILENT_SECONDS,
             max_line_size=MAX_LINE,
             max_field_size=MAX_TOKEN + 100,
