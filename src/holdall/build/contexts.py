@@ -7,8 +7,10 @@ foreign one leads to.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+import stat
 
 from holdall.build import lookup
 from holdall.dockerfile import ignore
@@ -115,12 +117,23 @@ def _dockerfile(options: BuildOptions, sources: Sources, folder: str) -> tuple[s
     if not options.dockerfile and not os.path.lexists(path) and os.path.isfile(os.path.join(folder, "dockerfile")):
         path = os.path.join(folder, "dockerfile")
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             return path, file.read(MAX_SIZE + 1)
-    except OSError as err:
+    except (OSError, ValueError) as err:
+        reason = (err.strerror or str(err)).lower() if isinstance(err, OSError) else "that is no path"
         raise DockerfileError(
-            f'cannot read the Dockerfile "{path}": {err.strerror}', hint="name it with -f, or - for standard input"
+            f'cannot read the Dockerfile "{visible(path)}": {reason}', hint="name it with -f, or - for standard input"
         ) from err
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open without waiting for somebody at the other end; of FIFOs only a shell's own, as in -f <(…)."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode) and not os.path.realpath(path).startswith("/proc/"):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is a FIFO")
+    os.set_blocking(fd, True)
+    return fd
 
 
 def _stream(options: BuildOptions, sources: Sources, stream: BinaryIO) -> Context:

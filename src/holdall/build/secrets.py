@@ -52,7 +52,7 @@ class Secret:
     def read(self, name: str) -> bytes:
         """The value. Raises InvalidOption when it is not there or too large."""
         if self.env:
-            value = os.environb.get(os.fsencode(self.env))
+            value = os.environb.get(self.env.encode("utf-8", "surrogatepass"))
             if value is None:
                 raise InvalidOption(
                     f'the secret "{name}" is to come from the variable "{self.env}", which is not set',
@@ -62,10 +62,9 @@ class Secret:
             try:
                 with open(self.file, "rb") as file:
                     value = file.read(MAX_SECRET + 1)
-            except OSError as err:
-                raise InvalidOption(
-                    f'cannot read the secret "{name}": "{self.file}": {(err.strerror or "").lower()}', hint=_HINT
-                ) from err
+            except (OSError, ValueError) as err:
+                reason = (err.strerror or "").lower() if isinstance(err, OSError) else "that is no path"
+                raise InvalidOption(f'cannot read the secret "{name}": "{self.file}": {reason}', hint=_HINT) from err
         if len(value) > MAX_SECRET:
             raise InvalidOption(f'the secret "{name}" has more than {MAX_SECRET} bytes')
         return value

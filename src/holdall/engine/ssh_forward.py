@@ -42,8 +42,9 @@ def check(ssh: Mapping[str, tuple[str, ...]]) -> None:
 def _is_socket(path: str) -> bool:
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError as err:
-        raise InvalidOption(f'cannot use "{path}" for --ssh: {(err.strerror or "").lower()}') from err
+    except (OSError, ValueError) as err:
+        reason = (err.strerror or "").lower() if isinstance(err, OSError) else "that is no path"
+        raise InvalidOption(f'cannot use "{path}" for --ssh: {reason}') from err
 
 
 class Forward:
