@@ -19,6 +19,7 @@ from holdall.build.needles import Blotter, Needles
 from holdall.build.progress import BASE, STEP, Step, event
 from holdall.build.recording import Recorder
 from holdall.build.replacing import NamedContexts
+from holdall.build.searching import Searching
 from holdall.build.secrets import Vault
 from holdall.build.side_by_side import side_by_side
 from holdall.build.solver import Solver
@@ -99,6 +100,7 @@ class Build:
             raise
         self.turns = turns or Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
+        self.searching = Searching(self._needles, self.layers, hold, stop)
         self.mounts = Mounts(self, store)
         if options.cache_from:
             from holdall.build.cache_import import imports

@@ -42,6 +42,7 @@ class StepLayers:
         self._turns = turns
         self._cache = BuildCache(store.database, store.snapshots)
         self._made: dict[str, LayerRef] = {}
+        self._written: set[str] = set()
         self._used: set[str] = set()
         self._seen: dict[str, CachedStep] = {}
         self.imports: Imports | None = None
@@ -65,6 +66,10 @@ class StepLayers:
     def key_of(self, step: Step) -> str | None:
         """The key that the step's layer is found by; None when it may be another step's layer tomorrow."""
         return self._keys.get(step.id)
+
+    def is_made(self, layer: LayerRef) -> bool:
+        """Whether this build wrote it, just now."""
+        return str(layer.diff_id) in self._written
 
     def find(self, step: Step, key: str) -> LayerRef | None:
         """The layer of a step if it was made before."""
@@ -138,6 +143,7 @@ class StepLayers:
             self._keys[step.id] = key
         self._report(event(step, "done", size=maker.size))
         layer = LayerRef(made.descriptor, made.diff_id)
+        self._written.add(str(made.diff_id))
         if is_sure:
             self._made[key] = layer
             self._seen[key] = CachedStep(key, made.descriptor, made.diff_id, maker.size, step.line)

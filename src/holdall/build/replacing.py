@@ -103,7 +103,10 @@ def _of_files(solver: Solver, named: Named) -> LayerRef:
         tar.close()
         return steady
 
-    return build.layers.layer(step, keys.key("link", (), [["files", contents.digest()]]), fill, Way())
+    key = keys.key("link", (), [["files", contents.digest()]])
+    layer = build.layers.layer(step, key, build.searched(fill), Way())
+    build.searching.check(layer)
+    return layer
 
 
 _LAYOUTS = threading.Lock()

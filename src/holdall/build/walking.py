@@ -124,6 +124,7 @@ class Walker:
         return replace(state, history=(*state.history, history))
 
     def _layered(self, state: State, instruction: Instruction, layer: LayerRef) -> State:
+        self.build.searching.check(layer)
         state = state.with_layer(layer, History(self.build.created, instruction.line, state.author, CREATED_BY))
         if self._latest is not None:
             self.build.recorder.made(self._latest, state)

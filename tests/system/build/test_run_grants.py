@@ -379,3 +379,25 @@ def test_limits_and_hosts(workshop: Workshop) -> None:
     assert "10.1.2.3\there" in shown
     assert "CACHED" in workshop.attempt(text, *options[:-2], "--memory", "65m").stderr
     assert "CACHED" not in workshop.attempt(text, *options[2:]).stderr
+
+
+def test_a_layer_of_the_cache_is_searched_for_what_is_a_secret_only_now(workshop: Workshop) -> None:
+    workshop.fresh({"env": "TOKEN=late-but-found\n", "plain": "nothing\n"})
+    secret, other = f"{workshop.folder}/late", f"{workshop.folder}/other"
+    for path, value in ((secret, "late-but-found\n"), (other, "never-anywhere\n")):
+        with open(path, "w") as file:
+            file.write(value)
+    text = "FROM bb AS one\nCOPY env /env\nFROM bb\nCOPY plain /plain\nRUN echo late-but-{} > /said\n{}"
+    copied = text.format("not", "COPY --from=one /env /env\n")
+    image = workshop.build(copied)
+    for _ in range(2):
+        said = workshop.fails(copied, "--secret", f"id=token,src={secret}")
+        assert 'the secret "token" is in "/env" of the layer' in said
+        assert ">>> COPY env /env" in said
+    for _ in range(2):
+        assert workshop.build(copied, "--secret", f"id=token,src={other}") == image
+    run = text.format("found", "")
+    workshop.build(run)
+    assert 'is in "/said" of the layer' in workshop.fails(run, "--secret", f"id=token,src={secret}")
+    assert 'is in "/env" of the layer' in workshop.fails("FROM files\n", "--secret", f"id=token,src={secret}",
+        "--build-context", f"files={workshop.context}")  # fmt: skip
