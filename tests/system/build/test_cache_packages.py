@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from typing import TYPE_CHECKING
@@ -123,6 +124,14 @@ def test_one_changed_line_downloads_no_package_and_takes_a_fifth_of_the_time(
         assert "filling the cache mount packages" in said
 
 
+def kill_while_it_writes(build: subprocess.Popen[bytes], folder: str) -> None:
+    assert build.stderr is not None
+    for line in build.stderr:
+        if folder.encode() in line:
+            break
+    build.kill()
+
+
 def test_two_exporters_at_once_and_a_killed_one_leave_a_whole_cache(
     workshop: Workshop, packages: PackageServer
 ) -> None:
@@ -133,7 +142,7 @@ def test_two_exporters_at_once_and_a_killed_one_leave_a_whole_cache(
         for turn in range(3):
             workshop.fresh({"requirements": requirements(2), "app": f"turn {turn}\n"})
             running = [workshop.begin(text + f"LABEL n={number}\n", *options) for number in range(3)]
-            running[0].kill()
+            kill_while_it_writes(running[0], folder)
             for one in running:
                 one.communicate(timeout=60)
             assert [one.returncode for one in running[1:]] == [0, 0]
