@@ -31,6 +31,7 @@ from holdall.registry.options import Options
 from holdall.registry.pull import pull
 from holdall.registry.push import push
 from holdall.registry.server.passwords import Passwords
+from holdall.testing import holdall_registry
 from holdall.testing.docker_daemon import DockerDaemon
 from holdall.testing.holdall_registry import COMMAND, HoldallRegistry
 from holdall.testing.images import random_image
@@ -81,13 +82,7 @@ def write_users(folder: Path) -> None:
 def ask(
     server: HoldallRegistry, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(server.host, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
+    return holdall_registry.ask(server.host, method, path, body, headers)
 
 
 def basic(user: str, password: str) -> dict[str, str]:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from holdall.errors import IntegrityError, ManifestUnknown, RegistryError, Unauthorized
+from holdall.errors import IntegrityError, RegistryError, Unauthorized
 from holdall.events import Event
-from holdall.image.image import Image
 from holdall.image.memory import MemoryBlobs
 from holdall.image.resolve import load_image
 from holdall.oci.digest import Digest
@@ -22,14 +21,13 @@ from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.registry.credential import Credential, Fixed
 from holdall.registry.login import login, logout
-from holdall.registry.options import MIN_CHUNK, Options
+from holdall.registry.options import Options
 from holdall.registry.pull import pull
-from holdall.registry.push import push, push_index
-from holdall.registry.query import head, list_tags
+from holdall.registry.push import push
 from holdall.testing.certificates import Authority
 from holdall.testing.docker_daemon import DockerDaemon
 from holdall.testing.docker_registry import DockerRegistry, available
-from holdall.testing.images import blobs_of, random_image, random_index
+from holdall.testing.images import blobs_of, random_image, write_layout
 
 pytestmark = [pytest.mark.peers, pytest.mark.skipif(not available(), reason="docker-registry is not installed")]
 skopeo_only = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
@@ -49,41 +47,6 @@ def skopeo(*arguments: str) -> str:
     done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def layout_with(path: Path, image: Image) -> None:
-    """An OCI image layout made by hand, so that skopeo's view of it owes nothing to our own store."""
-    (path / "blobs/sha256").mkdir(parents=True)
-    for digest, data in blobs_of(image).items():
-        (path / "blobs/sha256" / digest.encoded).write_bytes(data)
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    entry = {**image.manifest.descriptor.to_json(), "annotations": {"org.opencontainers.image.ref.name": "1"}}
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-
-
-@pytest.mark.parametrize("docker", [False, True])
-@pytest.mark.parametrize("chunk", [0, MIN_CHUNK])
-async def test_push_and_pull(registry_v2: DockerRegistry, quick: Options, docker: bool, chunk: int) -> None:
-    image, sink = random_image(seed=11 + chunk, layers=4, size=60_000, docker=docker), MemoryBlobs()
-    where = ref(registry_v2, f"ours/app-{docker}-{chunk}:1".lower())
-    pushed = await push(image, where, tags=["2"], options=replace(quick, upload_chunk=chunk))
-    got = await pull(where, sink, options=quick)
-    assert got.image.digest == pushed.digest == image.digest
-    assert sink.blobs == blobs_of(image)
-    assert await head(where, options=quick) == image.manifest.descriptor
-    assert sorted(await list_tags(where, options=quick)) == ["1", "2"]
-    with pytest.raises(ManifestUnknown, match="manifest unknown"):
-        await pull(where.with_tag("3"), sink, options=quick)
-
-
-async def test_push_and_pull_of_an_index(registry_v2: DockerRegistry, quick: Options) -> None:
-    index = random_index(seed=77)
-    where = ref(registry_v2, "ours/index:1")
-    await push_index(index, where, options=quick)
-    for platform in index.platforms:
-        got = await pull(where, MemoryBlobs(), platform=platform, options=quick)
-        assert got.image.digest == index.image(platform).digest
-        assert got.index == index.index
 
 
 async def test_mount_between_repositories(registry_v2: DockerRegistry, quick: Options) -> None:
@@ -121,7 +84,7 @@ def test_we_pull_what_skopeo_pushes(
     registry_v2: DockerRegistry, quick: Options, tmp_path: Path, form: str, compression: str
 ) -> None:
     image = random_image(seed=41, layers=3, compression=compression)
-    layout_with(tmp_path / "in", image)
+    write_layout(str(tmp_path / "in"), image)
     name = f"{registry_v2.host}/skopeo/to-us-{form}-{compression}:1"
     skopeo("copy", "--dest-tls-verify=false", "--format", form, f"oci:{tmp_path}/in:1", f"docker://{name}")
     sink = MemoryBlobs()

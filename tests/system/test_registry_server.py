@@ -13,7 +13,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,28 +20,25 @@ from pathlib import Path
 
 import pytest
 
-from holdall.image.image import Image
 from holdall.image.memory import MemoryBlobs
 from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.registry.credential import Credential, Fixed
-from holdall.registry.options import MIN_CHUNK, Options
+from holdall.registry.options import Options
 from holdall.registry.pull import pull
-from holdall.registry.push import push, push_index
-from holdall.registry.query import head, list_tags
+from holdall.registry.push import push
 from holdall.registry.server.garbage import Collector
 from holdall.registry.server.shelf import open_local
 from holdall.testing.certificates import Authority
-from holdall.testing.holdall_registry import HoldallRegistry
-from holdall.testing.images import blobs_of, random_image, random_index
+from holdall.testing.holdall_registry import HoldallRegistry, ask
+from holdall.testing.images import random_image, write_layout
 from holdall.testing.served import manifest
 
 LONG = os.environ.get("HOLDALL_SOAK") == "1"
 ROUNDS = 300 if LONG else 4
 skopeo_only = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-podman_only = pytest.mark.skipif(shutil.which("podman") is None or os.geteuid() != 0, reason="needs podman and root")
 
 
 @pytest.fixture(scope="module")
@@ -58,57 +54,13 @@ def quick(tmp_path: Path) -> Options:
     return Options(environ={"HOME": str(tmp_path / "home")}, backoff=0.01, retries=3)
 
 
-def ask(
-    host: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(host, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
-
-
 def tool(*words: str, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def layout_with(path: Path, image: Image) -> None:
-    """An OCI image layout made by hand, so that a peer's view of it owes nothing to our own store."""
-    (path / "blobs/sha256").mkdir(parents=True)
-    for digest, data in blobs_of(image).items():
-        (path / "blobs/sha256" / digest.encoded).write_bytes(data)
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    entry = {**image.manifest.descriptor.to_json(), "annotations": {"org.opencontainers.image.ref.name": "1"}}
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-
-
 # clients
-
-
-@pytest.mark.parametrize("docker", [False, True])
-@pytest.mark.parametrize("chunk", [0, MIN_CHUNK])
-async def test_our_own_client(shared: HoldallRegistry, quick: Options, docker: bool, chunk: int) -> None:
-    image, sink = random_image(seed=11 + chunk, layers=4, size=60_000, docker=docker), MemoryBlobs()
-    where = Reference.parse(f"{shared.host}/ours/app-{docker}-{chunk}:1".lower())
-    pushed = await push(image, where, tags=["2"], options=replace(quick, upload_chunk=chunk))
-    got = await pull(where, sink, options=quick)
-    assert got.image.digest == pushed.digest == image.digest
-    assert sink.blobs == blobs_of(image)
-    assert await head(where, options=quick) == image.manifest.descriptor
-    assert sorted(await list_tags(where, options=quick)) == ["1", "2"]
-
-
-async def test_our_own_client_with_an_index(shared: HoldallRegistry, quick: Options) -> None:
-    index = random_index(seed=77)
-    where = Reference.parse(f"{shared.host}/ours/index:1")
-    await push_index(index, where, options=quick)
-    for platform in index.platforms:
-        got = await pull(where, MemoryBlobs(), platform=platform, options=quick)
-        assert got.index == index.index
 
 
 @skopeo_only
@@ -116,7 +68,7 @@ async def test_our_own_client_with_an_index(shared: HoldallRegistry, quick: Opti
 @pytest.mark.parametrize("kind", ["oci", "v2s2"])
 def test_skopeo(shared: HoldallRegistry, tmp_path: Path, kind: str) -> None:
     image = random_image(seed=5, layers=3, size=80_000)
-    layout_with(tmp_path / "in", image)
+    write_layout(str(tmp_path / "in"), image)
     name = f"docker://{shared.host}/skopeo/{kind}"
     tool("skopeo", "copy", "--format", kind, "--dest-tls-verify=false", f"oci:{tmp_path}/in:1", f"{name}:1")
     tool("skopeo", "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", f"{name}:1", f"{name}:2")
@@ -135,43 +87,6 @@ def test_skopeo(shared: HoldallRegistry, tmp_path: Path, kind: str) -> None:
 def _only_manifest(layout: Path) -> str:
     (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
     return (layout / "blobs/sha256" / entry["digest"].partition(":")[2]).read_text()
-
-
-@skopeo_only
-@pytest.mark.peers
-@pytest.mark.skipif(shutil.which("umoci") is None, reason="umoci is not installed")
-def test_an_image_of_umoci_survives_the_round(shared: HoldallRegistry, tmp_path: Path) -> None:
-    tool("umoci", "init", "--layout", str(tmp_path / "in"))
-    tool("umoci", "new", "--image", f"{tmp_path}/in:1")
-    tool("umoci", "config", "--image", f"{tmp_path}/in:1", "--config.user", "nobody")
-    name = f"docker://{shared.host}/umoci/empty:1"
-    tool("skopeo", "copy", "--dest-tls-verify=false", f"oci:{tmp_path}/in:1", name)
-    tool("skopeo", "copy", "--src-tls-verify=false", name, f"oci:{tmp_path}/out:1")
-    assert _only_manifest(tmp_path / "out") in [
-        path.read_text() for path in (tmp_path / "in/blobs/sha256").iterdir()
-    ]  # fmt: skip
-    tool("umoci", "stat", "--image", f"{tmp_path}/out:1")
-
-
-@podman_only
-@pytest.mark.peers
-@pytest.mark.root
-def test_podman(shared: HoldallRegistry, tmp_path: Path) -> None:
-    short = tempfile.mkdtemp(prefix="hd-", dir="/tmp")  # podman takes no runroot of more than 50 characters
-    podman = ["podman", "--root", f"{short}/root", "--runroot", f"{short}/run", "--storage-driver", "vfs"]
-    (tmp_path / "tar").mkdir()
-    (tmp_path / "tar/file").write_text("here")
-    tool("tar", "-C", f"{tmp_path}/tar", "-cf", f"{tmp_path}/image.tar", ".")
-    name = f"{shared.host}/podman/app:1"
-    try:
-        tool(*podman, "import", f"{tmp_path}/image.tar", name)
-        tool(*podman, "push", "--tls-verify=false", name)
-        tool(*podman, "rmi", "--force", name)
-        tool(*podman, "pull", "--tls-verify=false", name)
-        assert name in tool(*podman, "images", "--format", "{{.Repository}}:{{.Tag}}")
-    finally:
-        tool(*podman, "rmi", "--all", "--force")
-        shutil.rmtree(short, ignore_errors=True)
 
 
 # access

@@ -7,10 +7,8 @@ import signal
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from holdall.testing.started import Started
 
 PROGRAM = "/usr/bin/docker-registry"
 START_SECONDS = 15.0
@@ -31,7 +29,7 @@ http:
 {extra}"""
 
 
-class DockerRegistry:
+class DockerRegistry(Started):
     """The server; a context manager. `folder` must exist and takes configuration, log and storage.
 
     `tls` is a pair of files (certificate, key), `htpasswd` a file of bcrypt hashes.
@@ -42,13 +40,6 @@ class DockerRegistry:
         self.host = ""
         self._tls = tls
         self._htpasswd = htpasswd
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        assert self._process is not None
-        return self._process.pid
 
     def start(self, host: str = "") -> None:
         """Start it on `host`, or on a free port, and wait until it answers."""
@@ -93,15 +84,6 @@ class DockerRegistry:
         if process is not None:
             process.send_signal(signal.SIGKILL)
             process.wait()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
 
 def free_port() -> int:

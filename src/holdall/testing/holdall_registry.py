@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from holdall.testing.started import Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 COMMAND = [sys.executable, "-c", "from holdall.cli.entry import run; run()", "registry"]
 
 
-class HoldallRegistry:
+class HoldallRegistry(Started):
     """The server; a context manager. `folder` takes the storage, unless that is said, and what it writes to standard
     error; `options` are more words for `serve`, `where` those that every command on the storage needs.
 
@@ -30,13 +32,6 @@ class HoldallRegistry:
         self.host = ""
         self._options = (*where, *options)
         self._where = where
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The parent process."""
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> None:
         """Start it and wait until it serves. Raises RuntimeError with what it said."""
@@ -90,11 +85,15 @@ class HoldallRegistry:
         command = [*COMMAND, words[0], "--storage", self.storage, *self._where, *words[1:]]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
+def ask(
+    host: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own: status, headers by their names in lower case, body."""
+    connection = http.client.HTTPConnection(host, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
