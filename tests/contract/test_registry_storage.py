@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdall.oci.digest import Digest
+from holdall.registry.server.catalog_values import Bound, OverQuota, Session, Stored
 from holdall.registry.server.location import Location
 from holdall.registry.server.shelf import open_storage
-from holdall.registry.server.storage import Bound, OverQuota, Session, Stored
 
 if TYPE_CHECKING:
     from holdall.registry.server.storage import Blobs, Catalog

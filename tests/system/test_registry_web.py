@@ -15,8 +15,8 @@ from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 from holdall.registry.options import Options
 from holdall.registry.push import push, push_index
+from holdall.registry.server.catalog_values import Stored
 from holdall.registry.server.shelf import open_local
-from holdall.registry.server.storage import Stored
 from holdall.testing import browser
 from holdall.testing.browser import Browser
 from holdall.testing.holdall_registry import HoldallRegistry

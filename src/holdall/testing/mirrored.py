@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
-    from holdall.registry.server.storage import Bound
+    from holdall.registry.server.catalog_values import Bound
     from holdall.testing.registry import RegistryServer
     from holdall.testing.served import Answer
 

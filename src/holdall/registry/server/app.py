@@ -8,13 +8,13 @@ import time
 from aiohttp import ClientPayloadError, web
 
 from holdall.registry.server import blobs, journal, listings, manifests, receiving, route, scopes, uploads, visitor
+from holdall.registry.server.catalog_values import OverQuota, Unavailable
 from holdall.registry.server.door import TOKEN_PATH, Door, Guest
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER, Exchange
 from holdall.registry.server.hashing import Hashes, NotedHashes
 from holdall.registry.server.limits import Limiter
 from holdall.registry.server.notices import Herald
 from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.storage import OverQuota, Unavailable
 from holdall.registry.server.token_server import MAX_FORM, METHODS, TokenServer
 
 TYPE_CHECKING = False

@@ -8,10 +8,10 @@ import time
 from aiohttp import web
 
 from holdall.registry.server import ranges
+from holdall.registry.server.catalog_values import Unavailable
 from holdall.registry.server.exchange import VERSION, VERSION_HEADER
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.sending import Sending, can_send
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

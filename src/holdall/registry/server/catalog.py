@@ -9,14 +9,14 @@ import time
 
 from holdall.registry.server.catalog_rows import BY_DIGEST, LINK, has, insert_manifest, link, repository_id, set_tag
 from holdall.registry.server.catalog_use import SqlUse
-from holdall.registry.server.storage import Document, Found, Page, Referrer, Session
+from holdall.registry.server.catalog_values import Document, Found, Page, Referrer, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdall.registry.server.catalog_garbage import Rows
-    from holdall.registry.server.storage import Bound, Stored
+    from holdall.registry.server.catalog_values import Bound, Stored
 
 _BY_TAG = (
     " FROM repositories r JOIN tags t ON t.repository = r.id JOIN manifests m ON m.id = t.manifest{}"

@@ -7,7 +7,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdall.registry.server.catalog_garbage import Rows
-    from holdall.registry.server.storage import Stored
+    from holdall.registry.server.catalog_values import Stored
 
 LINK = (
     " FROM repositories r JOIN links l ON l.repository = r.id JOIN blobs b ON b.id = l.blob"

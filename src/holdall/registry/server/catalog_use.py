@@ -11,15 +11,15 @@ from holdall.registry.server.catalog_rows import (
     repository_id,
     set_tag,
 )
+from holdall.registry.server.catalog_values import Loose, OverQuota, Summary, TagRow, UpstreamTag, Usage
 from holdall.registry.server.rules import pattern
-from holdall.registry.server.storage import Loose, OverQuota, Summary, TagRow, UpstreamTag, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdall.registry.server.catalog_garbage import Rows
-    from holdall.registry.server.storage import Bound, Stored
+    from holdall.registry.server.catalog_values import Bound, Stored
 
 _WILD = "*?"
 _BYTES = (

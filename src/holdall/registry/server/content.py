@@ -8,8 +8,8 @@ from holdall.oci.digest import Digest
 from holdall.oci.index import Index, detect
 from holdall.oci.jsonval import dumps
 from holdall.oci.manifest import Manifest
+from holdall.registry.server.catalog_values import Stored
 from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.storage import Stored
 
 MAX_MANIFEST = 4 << 20
 

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdall.registry.server.catalog_values import Referrer
     from holdall.registry.server.exchange import Exchange
-    from holdall.registry.server.storage import Referrer
 
 MAX_PAGE = 1_000
 MAX_REFERRERS = 4 << 20

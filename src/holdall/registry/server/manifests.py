@@ -13,8 +13,8 @@ from holdall.registry.server.refusal import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdall.registry.server.catalog_values import Found
     from holdall.registry.server.exchange import Exchange
-    from holdall.registry.server.storage import Found
 
 MAX_TAGS = 64
 

@@ -29,15 +29,15 @@ from holdall.errors import InvalidInput
 from holdall.oci.jsonval import JsonObject
 from holdall.record import record
 from holdall.registry.server import tables
+from holdall.registry.server.catalog_values import Bound
 from holdall.registry.server.rules import pattern
-from holdall.registry.server.storage import Bound
 from holdall.registry.server.watching import WatchedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from holdall.registry.server.storage import TagRow
+    from holdall.registry.server.catalog_values import TagRow
 
 MAX_TABLES = 10_000
 MAX_GLOBS = 10_000

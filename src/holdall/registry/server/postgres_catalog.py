@@ -23,8 +23,8 @@ import psycopg
 from holdall.errors import SystemFailure
 from holdall.registry.server import postgres_connections as connections
 from holdall.registry.server.catalog import SqlCatalog
+from holdall.registry.server.catalog_values import Unavailable
 from holdall.registry.server.schema import VERSION, statements
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
 
     from holdall.registry.server.catalog_garbage import Rows
+    from holdall.registry.server.catalog_values import Bound
     from holdall.registry.server.postgres_connections import Asked, Connection
-    from holdall.registry.server.storage import Bound
 
     T = TypeVar("T")
     P = ParamSpec("P")

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holdall.errors import InvalidOption
-from holdall.registry.server.storage import Unavailable
+from holdall.registry.server.catalog_values import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

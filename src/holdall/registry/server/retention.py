@@ -15,8 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from holdall.registry.server.catalog_values import Loose, TagRow
     from holdall.registry.server.policy import Policy, Retention
-    from holdall.registry.server.storage import Catalog, Loose, TagRow
+    from holdall.registry.server.storage import Catalog
 
 BATCH = 50  # rows removed in one transaction, which others wait for
 PAGE = 1_000

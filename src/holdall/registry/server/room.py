@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from holdall.registry.server.storage import OverQuota
+from holdall.registry.server.catalog_values import OverQuota
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdall.registry.server.catalog_values import Bound, Usage
     from holdall.registry.server.exchange import Exchange
-    from holdall.registry.server.storage import Bound, Usage
 
 
 class Room:

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from holdall.errors import InvalidOption, SystemFailure
 from holdall.record import record
+from holdall.registry.server.catalog_values import Unavailable
 from holdall.registry.server.location import S3
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

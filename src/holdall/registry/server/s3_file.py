@@ -8,8 +8,8 @@ import os
 from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
 
+from holdall.registry.server.catalog_values import Unavailable
 from holdall.registry.server.s3_client import RETRY_AFTER, asking
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

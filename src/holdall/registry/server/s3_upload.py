@@ -9,9 +9,9 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from holdall.registry.server import s3_client
+from holdall.registry.server.catalog_values import Unavailable
 from holdall.registry.server.s3_client import asking
 from holdall.registry.server.s3_shipping import Shipping
-from holdall.registry.server.storage import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import ParamSpec, TypeVar
 
+    from holdall.registry.server.catalog_values import Bound
     from holdall.registry.server.location import Location
-    from holdall.registry.server.storage import Blobs, Bound, Catalog, Writing
+    from holdall.registry.server.storage import Blobs, Catalog, Writing
 
     T = TypeVar("T")
     P = ParamSpec("P")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from holdall.registry.server.storage import Bound
+    from holdall.registry.server.catalog_values import Bound
 
 BUSY_SECONDS = 30.0
 

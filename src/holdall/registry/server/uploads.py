@@ -12,10 +12,10 @@ from aiohttp import web
 
 from holdall.oci.digest import ALGORITHMS, Digest
 from holdall.registry.server import receiving
+from holdall.registry.server.catalog_values import OverQuota, Session
 from holdall.registry.server.refusal import Refusal
 from holdall.registry.server.room import room
 from holdall.registry.server.route import parse_digest
-from holdall.registry.server.storage import OverQuota, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import tomllib
 import pytest
 
 from holdall.errors import InvalidInput
+from holdall.registry.server.catalog_values import TagRow
 from holdall.registry.server.policy import DAY, Policy, days, parse
 from holdall.registry.server.retention import judge
-from holdall.registry.server.storage import TagRow
 
 NOW = 1_000 * DAY
 

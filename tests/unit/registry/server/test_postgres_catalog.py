@@ -13,9 +13,9 @@ from holdall.errors import InvalidOption, SystemFailure
 from holdall.oci.digest import Digest
 from holdall.registry.server import postgres_connections
 from holdall.registry.server.catalog import SqlCatalog
+from holdall.registry.server.catalog_values import Bound, OverQuota, Stored, Unavailable
 from holdall.registry.server.postgres_catalog import PostgresCatalog
 from holdall.registry.server.postgres_connections import clean, persist, told, translate
-from holdall.registry.server.storage import Bound, OverQuota, Stored, Unavailable
 from holdall.testing.postgres import Postgres
 
 pytestmark = pytest.mark.peers

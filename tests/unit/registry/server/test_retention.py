@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from holdall.oci.digest import Digest
+from holdall.registry.server.catalog_values import Stored
 from holdall.registry.server.garbage import Collector
 from holdall.registry.server.policy import DAY, Policy, parse
 from holdall.registry.server.shelf import open_local
 from holdall.registry.server.sqlite_catalog import SqliteCatalog
-from holdall.registry.server.storage import Stored
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from holdall.oci.digest import Digest
 from holdall.record import replace
 from holdall.registry.server import s3_blobs, s3_client, s3_file, s3_segments, s3_shipping
 from holdall.registry.server.access import Access
+from holdall.registry.server.catalog_values import Session, Unavailable
 from holdall.registry.server.hashing import NotedHashes
 from holdall.registry.server.location import Location
 from holdall.registry.server.s3_blobs import S3Blobs
 from holdall.registry.server.shelf import open_storage
-from holdall.registry.server.storage import Session, Unavailable
 from holdall.testing.objectstore import ObjectStore
 from holdall.testing.served import Server, served
 

@@ -16,10 +16,10 @@ import uuid
 import aiohttp
 
 from holdall.registry import headers
+from holdall.registry.server.catalog_values import OverQuota
 from holdall.registry.server.hashing import Rolling
 from holdall.registry.server.mirror.trouble import Down, Trouble, Wrong
 from holdall.registry.server.pouring import pour
-from holdall.registry.server.storage import OverQuota
 from holdall.registry.transport import unreachable
 
 TYPE_CHECKING = False
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from holdall.oci.digest import Digest
+    from holdall.registry.server.catalog_values import Bound
     from holdall.registry.server.mirror.settings import Target
     from holdall.registry.server.mirror.upstream import Upstream
     from holdall.registry.server.shelf import Shelf
-    from holdall.registry.server.storage import Bound, Writing
+    from holdall.registry.server.storage import Writing
 
 HELD = 64 << 10
 """The bytes that no client gets before all are verified."""

@@ -9,10 +9,10 @@ import time
 from aiohttp import web
 
 from holdall.registry.server import manifests
+from holdall.registry.server.catalog_values import Found, OverQuota
 from holdall.registry.server.content import examine
 from holdall.registry.server.mirror.trouble import Absent, Denied, Trouble, Wrong
 from holdall.registry.server.refusal import Refusal
-from holdall.registry.server.storage import Found, OverQuota
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

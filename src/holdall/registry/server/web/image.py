@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from holdall.oci.config import ImageConfig
     from holdall.oci.descriptor import Descriptor
     from holdall.oci.manifest import Manifest
-    from holdall.registry.server.storage import Catalog, Found, Referrer
+    from holdall.registry.server.catalog_values import Found, Referrer
+    from holdall.registry.server.storage import Catalog
     from holdall.registry.server.web.reading import Brief, Reader
 
 MAX_ROWS = 200

@@ -10,7 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdall.registry.server.storage import Catalog, Summary
+    from holdall.registry.server.catalog_values import Summary
+    from holdall.registry.server.storage import Catalog
 
 PAGE = 50
 AT_ONCE = 1_000

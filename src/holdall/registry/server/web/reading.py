@@ -14,8 +14,8 @@ from holdall.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdall.registry.server.catalog_values import Found
     from holdall.registry.server.shelf import Shelf
-    from holdall.registry.server.storage import Found
 
 MAX_CONFIG = 4 << 20
 MAX_KNOWN = 10_000

@@ -10,7 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdall.registry.server.storage import Catalog, Summary, TagRow
+    from holdall.registry.server.catalog_values import Summary, TagRow
+    from holdall.registry.server.storage import Catalog
     from holdall.registry.server.web.reading import Brief, Reader
 
 PAGE = 50

@@ -9,7 +9,7 @@ import pytest
 
 from holdall.oci import mediatype
 from holdall.oci.digest import Digest
-from holdall.registry.server.storage import Bound
+from holdall.registry.server.catalog_values import Bound
 from holdall.testing.images import random_image, random_index
 from holdall.testing.mirrored import Mirrored, add_blob, add_manifest, mirrored
 from holdall.testing.registry import RegistryServer
