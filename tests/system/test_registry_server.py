@@ -233,7 +233,7 @@ def test_no_acknowledged_push_is_lost_to_kills(tmp_path: Path) -> None:
         server.start()
         stop = threading.Event()
         pushers = [
-            threading.Thread(target=Pusher(server.host, f"r{number}/p{way}", way, kept).run, args=(stop,))
+            threading.Thread(target=Pusher(server.host, f"r{number}/{way}", way, kept).run, args=(stop,))
             for way in WAYS
         ]
         for thread in pushers:
