@@ -88,33 +88,35 @@ class Build:
         self._reporting = threading.Lock()
         self.tails = Tails()
         self._steps = itertools.count(1)
+        self.contexts = NamedContexts(options.contexts)
         self.sources = Sources(options, store, stop, self.vault.get)
         main = self.sources.main
-        self.contexts = NamedContexts(options.contexts)
         self.epoch = options.epoch if options.epoch is not None else main.made or EPOCH
         self.created = timestamp.render(self.epoch * 1_000_000_000)
-        try:
-            self.dockerfile = stages.read(main.text, main.name)
-        except BaseException:
-            self.sources.close()
-            raise
         self.turns = turns or Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
         self.searching = Searching(self._needles, self.layers, hold, stop)
         self.mounts = Mounts(self, store)
-        if options.cache_from:
-            from holdall.build.cache_import import imports
-
-            self.layers.imports = imports(self, store)
         self._images: dict[tuple[str, str], Image] = {}
+        try:
+            self.dockerfile = stages.read(main.text, main.name)
+            if options.cache_from:
+                from holdall.build.cache_import import imports
+
+                self.layers.imports = imports(self, store)
+        except BaseException:
+            self.sources.close()
+            raise
 
     def __enter__(self) -> Build:  # noqa: PYI034
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.layers.close()
-        self.mounts.close()
-        self.sources.close()
+        try:
+            self.layers.close()
+            self.mounts.close()
+        finally:
+            self.sources.close()
 
     def report(self, event: BuildEvent) -> None:
         """Tell of an event; reporters need not care which thread it is."""
