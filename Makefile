@@ -35,7 +35,7 @@ test: venv      ## everything: lint, types, all tests (as root; installs the Deb
 	sh scripts/debian peers
 	$(MAKE) check
 	$(BIN)/pytest -q -m "not soak" -p xdist -n 2 --dist loadfile --timeout 300 tests
-	$(BIN)/pytest -q -m soak --timeout 900 tests
+	$(BIN)/pytest -q -m soak -p xdist -n 2 --dist loadfile --timeout 900 tests
 
 soak: venv      ## the same rounds of kills and fuzzing, long
 	sh scripts/debian peers
