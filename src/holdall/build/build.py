@@ -12,6 +12,7 @@ import os
 import threading
 from functools import partial
 
+from holdall.build import keys
 from holdall.build.layers import StepLayers
 from holdall.build.leaks import Searched, leaked
 from holdall.build.mounts import Mounts
@@ -91,8 +92,9 @@ class Build:
         self.contexts = NamedContexts(options.contexts)
         self.sources = Sources(options, store, stop, self.vault.get)
         main = self.sources.main
-        self.epoch = options.epoch if options.epoch is not None else main.made or EPOCH
-        self.created = timestamp.render(self.epoch * 1_000_000_000)
+        self.epoch = EPOCH if options.epoch is None else options.epoch
+        made = (options.epoch, options.committed, main.made, EPOCH)
+        self.created = timestamp.render(next(time for time in made if time is not None) * 1_000_000_000)
         self.turns = turns or Turns(options.jobs or default_jobs(), store.content.paths.ingest, stop)
         self.layers = StepLayers(store, hold, self.report, stop, self.turns)
         self.searching = Searching(self._needles, self.layers, hold, stop)
@@ -210,6 +212,10 @@ class Build:
             raise
         self.report(event(step, "done" if begun else "cached"))
         return image
+
+    def key(self, kind: str, below: tuple[str, ...], facts: object) -> str:
+        """The key of a step; SOURCE_DATE_EPOCH is part of it, since its layer has that time in it."""
+        return keys.key(kind, below, facts if self.options.epoch is None else [facts, self.epoch])
 
     def step(self, stage: str, number: int, total: int, line: str, platform: str, kind: str = STEP) -> Step:
         """A step with an id of its own."""

@@ -1,4 +1,4 @@
-"""Cache keys: what a step's layer depends on, and nothing else. SHA-256 over canonical JSON; times are no part of any.
+"""Cache keys: what a step's layer depends on, and nothing else (no times of files). SHA-256 over canonical JSON.
 
 Every key starts from the diff-ids below the step, so equal contents have equal keys whatever made them.
 """

@@ -34,8 +34,9 @@ class BuildOptions:
     for none; `contexts` are named ones (--build-context). `dockerfile` is a path, "-" with the text in `text`.
 
     `secrets` are by id; `ssh` maps an id to sockets of agents or files of keys, () for $SSH_AUTH_SOCK; `allow` are
-    entitlements as buildx has them (network.host, security.insecure, device[=NAME]). `epoch` is in seconds, None for
-    what the context says. `jobs` RUN commands are under way at once, 0 for as many as there are processors. Steps of
+    entitlements as buildx has them (network.host, security.insecure, device[=NAME]). `epoch` (seconds) is the time of
+    everything, by default a fixed one; `committed` is when the commit was made that the context is at, for the time of
+    the image itself. `jobs` RUN commands are under way at once, 0 for as many as there are processors. Steps of
     the stages in `no_cache_filter` (names or numbers) are made anew.
     """
 
@@ -61,6 +62,7 @@ class BuildOptions:
     cache_from: tuple[CacheOption, ...] = ()
     cache_to: tuple[CacheOption, ...] = ()
     epoch: int | None = None
+    committed: int | None = None
     jobs: int = 0
     limits: Limits = Limits()
 

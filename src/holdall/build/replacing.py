@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from holdall.build import contexts, keys
+from holdall.build import contexts
 from holdall.build.layers import Way
 from holdall.build.progress import BASE
 from holdall.build.state import DEFAULT_PATH, LayerRef, State
@@ -103,7 +103,7 @@ def _of_files(solver: Solver, named: Named) -> LayerRef:
         tar.close()
         return steady
 
-    key = keys.key("link", (), [["files", contents.digest()]])
+    key = build.key("link", (), [["files", contents.digest()]])
     layer = build.layers.layer(step, key, build.searched(fill), Way())
     build.searching.check(layer)
     return layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from holdall.build import binds, foreign, keys, settings
+from holdall.build import binds, foreign, settings
 from holdall.build.progress import event
 from holdall.dockerfile import arguments, heredoc
 from holdall.errors import DockerfileError, StepFailed
@@ -104,7 +104,7 @@ def run(walker: Walker, state: State, instruction: Run, step: Step) -> LayerRef:
             tell(blotter.end())
 
     build.recorder.ran(step, ready, known, state.diff_ids)
-    return walker.layer(step, keys.key("run", state.diff_ids, known), fill, job=True)
+    return walker.layer(step, build.key("run", state.diff_ids, known), fill, job=True)
 
 
 def _ready(state: State, instruction: Run, options: BuildOptions) -> RunStep:

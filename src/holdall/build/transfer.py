@@ -42,7 +42,8 @@ def transfer(walker: Walker, state: State, instruction: FileTransfer, step: Step
     try:
         parts = _Parts(walker, state, instruction, step).made()
         facts = [part.facts() for part in parts]
-        key = keys.key("link" if instruction.link else "copy", () if instruction.link else state.diff_ids, facts)
+        kind, lower = ("link", ()) if instruction.link else ("copy", state.diff_ids)
+        key = walker.build.key(kind, lower, facts)
         return walker.layer(step, key, lambda out: _write(parts, out))
     except DockerfileError:
         raise
@@ -74,7 +75,7 @@ def made(walker: Walker, state: State, pieces: tuple[Piece, ...], step: Step) ->
         tar.close()
 
     facts = keys.contents(pieces, None, walker.build.sources.digests)
-    return walker.layer(step, keys.key("folders", state.diff_ids, facts), fill)
+    return walker.layer(step, walker.build.key("folders", state.diff_ids, facts), fill)
 
 
 def below(walker: Walker, state: State) -> int | None:

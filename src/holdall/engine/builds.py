@@ -146,7 +146,7 @@ class Builds:
         from holdall.record import replace
 
         if options.epoch is None:
-            options = replace(options, epoch=epoch_of(options))
+            options = replace(options, epoch=source_date_epoch(options), committed=committed(options))
         ended = stop or Stop()
         store = self._engine.images.writing
         runner = StepRunner(self._engine, options, ended, on_fail)
@@ -213,14 +213,18 @@ class Builds:
             build_usage.keep_budget(self._engine.images.writing)
 
 
-def epoch_of(options: BuildOptions) -> int | None:
-    """The time of everything a build makes: SOURCE_DATE_EPOCH, else the commit's that the context's folder is at;
-    None for what the build finds."""
-    from holdall.engine.gitinfo import commit_time
-
+def source_date_epoch(options: BuildOptions) -> int | None:
+    """SOURCE_DATE_EPOCH, of the build's arguments or the environment. Raises DockerfileError when it is no number."""
     text = options.build_args.get("SOURCE_DATE_EPOCH") or os.environ.get("SOURCE_DATE_EPOCH", "")
     if text:
         if not text.isdigit() or len(text) > 12:
             raise DockerfileError(f'SOURCE_DATE_EPOCH "{text}" is no number of seconds')
         return int(text)
+    return None
+
+
+def committed(options: BuildOptions) -> int | None:
+    """When the commit was made that the context's folder is at."""
+    from holdall.engine.gitinfo import commit_time
+
     return commit_time(options.context) if os.path.isdir(options.context) else None

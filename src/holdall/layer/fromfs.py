@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from holdall.layer import xattrs
+from holdall.layer import pyc, xattrs
 from holdall.layer.entry import Entry, Kind
 from holdall.layer.writer import TarWriter
 from holdall.linux import fsop
@@ -30,7 +30,7 @@ class Recorder:
     """Writes a tar of files given by directory descriptor and name; hard links among them are kept as such.
 
     Sockets are passed over, and what vanishes, or becomes something else, between look and read. Times later than
-    `latest` (seconds) become that.
+    `latest` (seconds) become that, also those of sources in compiled Python files.
     """
 
     def __init__(self, out: Writable, latest: int | None = None) -> None:
@@ -77,11 +77,16 @@ class Recorder:
             if stat.S_ISREG(status.st_mode):
                 found = xattrs.collect(file)
                 entry = entry_of(path, Kind.FILE, status, size=status.st_size, attributes=found)
-                self.put(_timed(entry, time), file)
+                self.put(_timed(entry, time), self._content(path, fd, file))
         finally:
             os.close(file)
 
-    def put(self, entry: Entry, data: int | None = None) -> None:
+    def _content(self, path: bytes, fd: int, file: int) -> int | bytes:
+        if self._latest is None or not path.endswith(pyc.ENDING):
+            return file
+        return pyc.retimed(fd, path, file, self._latest // 1_000_000_000) or file
+
+    def put(self, entry: Entry, data: int | bytes | None = None) -> None:
         """Add an entry made by hand."""
         if self._latest is not None and entry.mtime_ns > self._latest:
             entry = replace(entry, mtime_ns=self._latest)

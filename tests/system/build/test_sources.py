@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import lzma
 import os
 import shutil
@@ -334,7 +335,7 @@ def test_submodules_come_along_and_only_over_the_net(store: CommandStore, contex
 
 
 @needs_git
-def test_a_repository_is_a_context_with_the_time_of_its_commit(store: CommandStore, site: Site) -> None:
+def test_a_repository_is_a_context_and_the_image_has_the_time_of_its_commit(store: CommandStore, site: Site) -> None:
     text = "FROM bb\nCOPY . /all\n"
     work = repository(
         site.folder / "c.git",
@@ -346,7 +347,8 @@ def test_a_repository_is_a_context_with_the_time_of_its_commit(store: CommandSto
     found = listed(store, image, "/all")
     assert "/all/a" in found
     assert "/all/b" not in found
-    assert found["/all/a"].endswith(" 1700000000")
+    assert found["/all/a"].endswith(" 315532800")
+    assert json.loads(store.run("image", "inspect", image))[0]["Created"] == "2023-11-14T22:13:20Z"
     assert shown(store, built(store, f"{url}#main:sub"), "cat /c") == "c"
     assert built(store, str(work)) == image
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "Make an image as a Dockerfile says. The same context, Dockerfile and base images give the same digest: files get"
-    " the time of SOURCE_DATE_EPOCH, else of the commit that the context is at, else of 1980."
+    " the time of SOURCE_DATE_EPOCH, else of 1980, and the image that of the commit the context is at."
 )
 
 
