@@ -223,5 +223,5 @@ class Build:
 
 
 def default_jobs() -> int:
-    """How many commands run at once when nobody says: as many as there are processors, at least two."""
-    return max(2, len(os.sched_getaffinity(0)))
+    """How many commands run at once when nobody says: two for each processor, at least four; many wait for others."""
+    return max(4, 2 * len(os.sched_getaffinity(0)))

@@ -36,7 +36,7 @@ class BuildOptions:
     `secrets` are by id; `ssh` maps an id to sockets of agents or files of keys, () for $SSH_AUTH_SOCK; `allow` are
     entitlements as buildx has them (network.host, security.insecure, device[=NAME]). `epoch` (seconds) is the time of
     everything, by default a fixed one; `committed` is when the commit was made that the context is at, for the time of
-    the image itself. `jobs` RUN commands are under way at once, 0 for as many as there are processors. Steps of
+    the image itself. `jobs` RUN commands are under way at once, 0 for two a processor. Steps of
     the stages in `no_cache_filter` (names or numbers) are made anew.
     """
 

@@ -44,7 +44,7 @@ def arguments(parser: Parser) -> None:
     parser.flag("--pull", help="ask the registry for newer base images")
     parser.values("--allow", help="allow RUN network.host or security.insecure", metavar="ENTITLEMENT")
     parser.value("--metadata-file", help="write what the results are to a file, as JSON", metavar="FILE")
-    parser.value("--jobs", help="RUN commands at once (default: as many as processors, at least 2)", metavar="N")
+    parser.value("--jobs", help="RUN commands at once (default: two for each processor, at least 4)", metavar="N")
     parser.value(
         "--progress", help="auto, tty, plain, rawjson or quiet (default: $BUILDKIT_PROGRESS, else auto)", metavar="FORM"
     )
