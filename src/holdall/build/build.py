@@ -191,18 +191,28 @@ class Build:
         """All base images that this build has asked for, by their names."""
         return [(name, image) for (name, _), image in self._images.items()]
 
+    def following(self, step: Step) -> Reporter:
+        """Tells of a transfer as progress of this step. What it is called by raises Cancelled when the build ends."""
+
+        def tell(got: Event) -> None:
+            self.stop.check()
+            subject = f"{got.subject} {got.message or got.action}".strip()
+            self.report(event(step, "progress", size=got.current, total=got.total, subject=subject))
+
+        return tell
+
     def _ensured(self, name: str, platform: Platform) -> Image:
         step = self.step("", 0, 0, f"FROM {name}", str(platform), BASE)
         begun = False
 
+        follow = self.following(step)
+
         def tell(got: Event) -> None:
             nonlocal begun
-            self.stop.check()
             if not begun:
                 begun = True
                 self.report(event(step, "started"))
-            what = f"{got.subject} {got.message or got.action}".strip()
-            self.report(event(step, "progress", size=got.current, total=got.total, subject=what))
+            follow(got)
 
         try:
             image = self.runner.image(name, str(platform), tell)

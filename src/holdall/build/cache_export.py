@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from holdall.build.cache_options import CacheOption
     from holdall.build.cache_places import Place
     from holdall.build.export import Result
-    from holdall.build.progress import Step
-    from holdall.events import Event, Reporter
+    from holdall.events import Reporter
     from holdall.store.holds import HeldContent
     from holdall.store.images import ImageStore
 
@@ -77,7 +76,9 @@ class Export:
         build.report(event(step, "started"))
         try:
             with self._store.hold() as own:
-                _Sending(self._build, self._store, own, option, place, self._teller(step)).run(self.steps(option))
+                _Sending(self._build, self._store, own, option, place, self._build.following(step)).run(
+                    self.steps(option)
+                )
         except Cancelled:
             raise
         except (HoldallError, OSError) as err:
@@ -87,16 +88,6 @@ class Export:
             notice = Notice("", f"the cache was not written to {option.text}: {err}")
             build.report(event(step, "warning", notice=notice))
         build.report(event(step, "done"))
-
-    def _teller(self, step: Step) -> Reporter:
-        build = self._build
-
-        def tell(got: Event) -> None:
-            build.stop.check()
-            subject = f"{got.subject} {got.message or got.action}".strip()
-            build.report(event(step, "progress", size=got.current, total=got.total, subject=subject))
-
-        return tell
 
 
 class _Sending:

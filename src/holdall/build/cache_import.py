@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from holdall.build.cache_options import CacheOption
     from holdall.build.cache_places import Place
     from holdall.build.progress import Step
-    from holdall.events import Event, Reporter
     from holdall.store.images import ImageStore
 
 
@@ -128,7 +127,7 @@ class Imports:
             build.report(event(step, "started"))
             try:
                 with self._store.hold() as own:
-                    source.place.bring(mount.layer, own, self._teller(step))
+                    source.place.bring(mount.layer, own, self._build.following(step))
                     cache_mounting.restore(mount, path, own.open, build.stop.check)
             except (Cancelled, NoSpace):
                 raise
@@ -169,7 +168,7 @@ class Imports:
         try:
             if not snapshots.has(str(found.diff_id)):
                 build.report(event(step, "started"))
-                tell = self._teller(step)
+                tell = self._build.following(step)
                 if source.place.repository:
                     sink = LayerSink(snapshots, hold, self._store.database)
                     sink.expect(new_image(ImageConfig.build(host(), [found.diff_id]), [layer]))
@@ -184,16 +183,6 @@ class Imports:
             source.warn(step, str(err))
             return None
         return LayerRef(found.layer, found.diff_id)
-
-    def _teller(self, step: Step) -> Reporter:
-        build = self._build
-
-        def tell(got: Event) -> None:
-            build.stop.check()
-            subject = f"{got.subject} {got.message or got.action}".strip()
-            build.report(event(step, "progress", size=got.current, total=got.total, subject=subject))
-
-        return tell
 
 
 def _load(source: Source) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from holdall.dockerfile import arguments, stages
-from holdall.dockerfile.lint import bases, options, rules
+from holdall.dockerfile.lint import options, rules
 from holdall.dockerfile.lint.check import ImageFacts, Situation, check
-from holdall.dockerfile.lint.report import Collector, Report
+from holdall.dockerfile.lint.report import Report
 from holdall.dockerfile.lint.steps import is_secret_name
 from holdall.errors import DockerfileError
 from holdall.oci.platform import Platform
@@ -102,14 +102,6 @@ def test_bad_image_names(image: str) -> None:
 )
 def test_secret_names(name: str, secret: bool) -> None:
     assert is_secret_name(name) is secret
-
-
-def test_platform_of_a_base() -> None:
-    found = stages.read("FROM x")
-    out = Collector(options.Options())
-    bases.base_platform(found.stages[0], "x", Platform("linux", "amd64"), Platform("linux", "arm64"), out)
-    bases.base_platform(found.stages[0], "x", Platform("linux", "amd64"), Platform("linux", "amd64"), out)
-    assert [w.rule for w in out.report().warnings] == [rules.INVALID_BASE_IMAGE_PLATFORM]
 
 
 def test_every_rule_has_a_page_named_after_it() -> None:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdall.dockerfile.arguments import Base, PlatformWords
+    from holdall.dockerfile.arguments import Base
     from holdall.dockerfile.lint.report import Collector
     from holdall.dockerfile.stages import Dockerfile, Stage
 
@@ -99,16 +99,3 @@ def platform_words(text: str) -> tuple[str, str] | None:
     if len(parts) > 3 or not all(parts):
         return None
     return system, _MACHINES.get(parts[1], parts[1])
-
-
-def base_platform(
-    stage: Stage, image: str, expected: PlatformWords, actual: PlatformWords, collector: Collector
-) -> None:
-    """InvalidBaseImagePlatform, once the base image's config is known."""
-    if (expected.os, expected.architecture) == (actual.os, actual.architecture):
-        return
-    message = (
-        f'Base image {image} was pulled with platform "{arguments.format_platform(actual, with_version=True)}", '
-        f'expected "{arguments.format_platform(expected, with_version=True)}" for current build'
-    )
-    collector.add(rules.INVALID_BASE_IMAGE_PLATFORM, message, stage.start.location, stage.start.comments)
