@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from holdall.build.stop import Stop
 
 THREADS = 16
+LOOK_SECONDS = 0.5
+"""How often the thread that waits looks up: a signal that another thread was interrupted by does not wake it."""
 
 
 class Once:
@@ -51,6 +53,7 @@ def side_by_side(work: Sequence[Callable[[], object]], stop: Stop) -> None:
     """Do all of this, begun in order. The first error ends the rest and is raised when all have ended."""
     queue = list(reversed(work))
     ended = threading.Semaphore(0)
+    over: list[None] = []
 
     def loop() -> None:
         try:
@@ -66,18 +69,22 @@ def side_by_side(work: Sequence[Callable[[], object]], stop: Stop) -> None:
         except BaseException as err:  # noqa: BLE001  (raised by the thread that waits)
             stop.set(err)
         finally:
+            over.append(None)
             ended.release()
 
     threads = [threading.Thread(target=loop, name="stage", daemon=True) for _ in range(min(THREADS, len(work)))]
     for thread in threads:
         thread.start()
+
+    def wait() -> None:
+        while len(over) < len(threads):
+            ended.acquire(timeout=LOOK_SECONDS)
+
     try:
-        for _ in threads:
-            ended.acquire()
+        wait()
     except BaseException as err:
         stop.set(err)
-        for _ in threads:
-            ended.acquire()
+        wait()
         raise
     if stop.error is not None:
         raise stop.error

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import _thread
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -84,3 +86,18 @@ def test_an_error_is_everybodys() -> None:
     for _ in range(2):
         with pytest.raises(DockerfileError, match="no"):
             once.get(fail)
+
+
+def test_an_interrupt_after_some_have_ended_ends_the_rest() -> None:
+    stop, begun = Stop(), threading.Event()
+
+    def waits() -> None:
+        begun.wait(10)
+        time.sleep(0.2)  # the others have ended, and were counted
+        _thread.interrupt_main()
+        while True:
+            stop.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([begun.set, lambda: None, waits], stop)
+    assert isinstance(stop.error, KeyboardInterrupt)
