@@ -78,7 +78,8 @@ def side_by_side(work: Sequence[Callable[[], object]], stop: Stop) -> None:
 
     def wait() -> None:
         while len(over) < len(threads):
-            ended.acquire(timeout=LOOK_SECONDS)
+            if not ended.acquire(timeout=LOOK_SECONDS):
+                stop.remind()
 
     try:
         wait()

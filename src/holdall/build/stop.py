@@ -43,6 +43,13 @@ class Stop:
         for call in calls:
             _called(call)
 
+    def remind(self) -> None:
+        """Tell what is under way once more, if the build is to end: it may not have been there to hear it."""
+        with self._lock:
+            calls = list(self._calls) if self._event.is_set() else []
+        for call in calls:
+            _called(call)
+
     def check(self) -> None:
         """Raises Cancelled when the build is to end."""
         if self._event.is_set():

@@ -68,3 +68,15 @@ def test_writing_ends_when_the_build_is_to_end() -> None:
     with pytest.raises(Cancelled):
         out.write(b"b")
     assert taken == [b"a"]
+
+
+def test_what_did_not_hear_it_is_told_again() -> None:
+    stop, told = Stop(), list[str]()
+    with stop.calling(lambda: told.append("x")):
+        stop.remind()
+        assert told == []
+        stop.set()
+        stop.remind()
+        assert told == ["x", "x"]
+    stop.remind()
+    assert told == ["x", "x"]
