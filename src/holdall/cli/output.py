@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 
+from holdall.engine.output_file import whole_file
 from holdall.errors import InvalidOption
 
 TYPE_CHECKING = False
@@ -25,18 +26,5 @@ def binary_output(path: str | None, what: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    if os.path.lexists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
-            yield file
-        return
-    temporary = f"{path}.{os.getpid()}.tmp"
-    file = open(temporary, "xb")
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        yield file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, contextmanager
 
@@ -11,6 +10,7 @@ from holdall.build.forms import form
 from holdall.build.outputs import Output
 from holdall.build.progress import EXPORT, event
 from holdall.engine.image import Image
+from holdall.engine.output_file import whole_file
 from holdall.errors import HoldallError, InvalidOption
 from holdall.oci.platform import Platform, host
 from holdall.oci.reference import Reference
@@ -209,21 +209,8 @@ class Outputs:
             yield stream
             stream.flush()
             return
-        if os.path.lexists(dest) and not os.path.isfile(dest):
-            with open(dest, "wb") as file:
-                yield file
-            return
-        temporary = f"{dest}.{os.urandom(8).hex()}.tmp"
-        file = open(temporary, "xb")
-        try:
-            with file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(temporary, dest)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole_file(dest) as file:
+            yield file
 
     @contextmanager
     def _told(self, what: str) -> Iterator[Reporter]:
