@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 
 from holdall.engine import step_owner, step_stubs
 from holdall.engine.config import StoredConfig
@@ -18,7 +19,7 @@ from holdall.engine.options import CreateOptions, Resources, Ulimit
 from holdall.engine.resolve import resolve
 from holdall.engine.step_mounts import StepMounts
 from holdall.engine.step_times import StepTimes
-from holdall.errors import CommandNotExecutable, CommandNotFound, ContainerNotFound, StartError
+from holdall.errors import CommandNotExecutable, CommandNotFound, StartError
 from holdall.oci.container_config import ContainerConfig
 from holdall.record import replace
 from holdall.runtime.launch import Directory, Overlay
@@ -73,7 +74,8 @@ class StepContainer:
         engine, work = self._engine, self.work
         container_id = new_id()
         self._mounts = mounts = StepMounts(engine, work, self._options, container_id, stack, self._stop.check)
-        mounts.claim(CacheMounts(engine.paths, self._stop.check, self._end))
+        # whoever has the mount may be a container that a killed build has left at work
+        mounts.claim(CacheMounts(engine.paths, self._stop.check, partial(step_owner.end, engine)))
         mounts.plan()
         options = self._create_options(container_id)
         check(options)
@@ -118,15 +120,9 @@ class StepContainer:
         self._mounts.points += points
         return options
 
-    def _end(self, container_id: str) -> None:
-        """A container that a killed build has left at work."""
-        with suppress(ContainerNotFound):
-            self._engine.containers.get(container_id).remove(force=True, volumes=True)
-
     def _remove(self, container: Container) -> None:
         if not self._removed:
-            with suppress(ContainerNotFound):
-                container.remove(force=True, volumes=True)
+            step_owner.end(self._engine, container.id)
 
     def remove(self, attachment: Attachment) -> None:
         """Remove the container, whose end this attachment has seen."""

@@ -134,7 +134,7 @@ class _Cancelled(Exception):
 
 
 def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter, *, pulled: bool) -> list[LayerInfo]:
-    """Copy each layer's blob, unpacking those already here meanwhile. A pull has left layers where it could."""
+    """Copy each layer's blob, unpacking those already here meanwhile."""
     cancelled = False
 
     def report(event: Event) -> None:
@@ -147,9 +147,7 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
     with ThreadPoolExecutor(WORKERS, "unpack") as pool:
         try:
             for layer in image.layers:
-                hold.keep_layer(layer.diff_id)
-                there = pulled and store.snapshots.has(str(layer.diff_id))
-                if not there and not _is_known(store, layer):
+                if not _is_needless(store, layer, hold, pulled=pulled):
                     _copy(layer, hold, progress)
                 if str(layer.diff_id) not in jobs:
                     held = _from(layer, hold)
@@ -173,9 +171,17 @@ def _from(layer: Layer, hold: HeldContent) -> Layer:
     return replace(layer, source=hold)
 
 
-def _is_known(store: ImageStore, layer: Layer) -> bool:
-    """Whether the layer is here, and its blob is known to be a form of it: nobody needs the blob's bytes then."""
+def _is_needless(store: ImageStore, layer: Layer, hold: HeldContent, *, pulled: bool) -> bool:
+    """Whether nobody needs the blob's bytes: its layer's tar is here, and the blob is known to be a form of it.
+
+    Without a tar only the blob itself will do. Where layers leave tars, a pull has noted where their blobs came from.
+    """
+    hold.keep_found(layer.descriptor.digest, layer.diff_id)
     if not store.snapshots.has(str(layer.diff_id)):
+        return False
+    if pulled and store.snapshots.keeps_tar:
+        return True
+    if not store.content.has(layer.diff_id):
         return False
     row = compressed.known(store.database, layer.descriptor.digest)
     if row is not None:

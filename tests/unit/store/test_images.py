@@ -4,14 +4,16 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.errors import BlobNotFound, ImageNotFound, IntegrityError, InvalidManifest
 from holdall.image.image import Image, Layer
 from holdall.image.memory import MemoryBlobs
-from holdall.image.mutate import append_layer, from_layers, new_image, with_media_types
+from holdall.image.mutate import append_layer, from_layers, new_image, set_config, with_media_types
 from holdall.oci.config import ImageConfig
+from holdall.oci.container_config import ContainerConfig
 from holdall.oci.digest import Digest
 from holdall.oci.platform import host
 from holdall.oci.reference import Reference
@@ -20,6 +22,10 @@ from holdall.record import replace
 from holdall.store.check import check
 from holdall.store.images import ImageStore
 from holdall.testing.images import blobs_of, image_of_files, layer_of, random_image, random_index, tar_of
+
+if TYPE_CHECKING:
+    from holdall.events import Reporter
+    from holdall.store.snapshots.snapshotter import LayerInfo
 
 
 def ref(text: str) -> Reference:
@@ -305,4 +311,34 @@ def test_threads_may_write_side_by_side(images: ImageStore) -> None:
     assert errors == []
     assert len(images.list()) == 3
     assert sum(len(one.tags) for one in images.list()) == 9
+    assert healthy(images)
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_layer_without_its_blob_does_not_stand_for_it(images: ImageStore, pulled: bool) -> None:
+    image = random_image(1)
+    images.write(image, ref("one"))
+    blob = image.layers[0].descriptor.digest
+    os.unlink(images.content.path(blob))
+    images.write(image, ref("two"), pulled=pulled)
+    assert images.content.has(blob)
+    assert healthy(images)
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_blobs_shared_with_an_image_removed_meanwhile_stay(
+    images: ImageStore, pulled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = random_image(1)
+    images.write(image, ref("one"))
+    ensure = images.snapshots.ensure
+
+    def remove_first(layer: Layer, progress: Reporter) -> LayerInfo:
+        if images.find("one"):
+            images.remove("one")
+        return ensure(layer, progress)
+
+    monkeypatch.setattr(images.snapshots, "ensure", remove_first)
+    images.write(set_config(image, ContainerConfig(user="9")), ref("two"), pulled=pulled)
+    assert images.find("one") is None
     assert healthy(images)

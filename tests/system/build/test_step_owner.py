@@ -1,0 +1,59 @@
+"""Containers of steps whose builds are gone, while somebody else removes them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdall.engine.engine import Engine
+from holdall.engine.options import CreateOptions
+from holdall.engine.step_owner import sweep
+from holdall.store.containers import ContainerRow
+from holdall.supervisor.client import connect
+from holdall.testing.building import Workshop
+from holdall.testing.command import busybox_available
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    with Workshop() as made:
+        yield made
+
+
+def left_step(engine: Engine) -> str:
+    """The container of a step that has ended, and whose build is gone."""
+    container = engine.containers.create(CreateOptions(image="bb", command=("true",), network="none"))
+    container.start()
+    container.wait()
+    with engine.database(durable=True).transaction() as database:
+        database.execute("UPDATE containers SET image = '' WHERE id = ?", (container.id,))
+    return container.id
+
+
+def rows(engine: Engine) -> list[ContainerRow]:
+    return list(engine.containers.store.list())
+
+
+def test_a_removal_under_way_is_waited_for(workshop: Workshop) -> None:
+    paths = workshop.store.paths
+    with Engine(paths.root, paths.run_root) as engine, connect(paths) as remover:
+        container_id = left_step(engine)
+        remover.forget(container_id)
+        sweeping = threading.Thread(target=sweep, args=[engine])
+        sweeping.start()
+        time.sleep(0.3)
+        assert sweeping.is_alive()
+        assert [row.id for row in rows(engine)] == [container_id]
+        remover.close()
+        sweeping.join(30)
+        assert not sweeping.is_alive()
+        assert rows(engine) == []
+    workshop.rests()
