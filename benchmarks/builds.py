@@ -1,4 +1,4 @@
-"""Compare builds: a rebuild without changes, 10,000 files copied, independent stages, one changed line.
+"""Compare builds: rebuilds without changes, 10,000 files copied, independent stages, one changed line.
 
 Root; `python benchmarks/builds.py`. Against `buildah build --layers` (with runc: crun refuses what buildah asks of
 cgroup v1) and Debian's `docker build`, the classic builder and BuildKit as dockerd 20.10 has it. Base images are made
@@ -32,6 +32,7 @@ DOCKER = "/usr/bin/docker"
 WARM = "holdall warm"
 QUIET = ("-q", "--network", "none")
 FILES = 10_000
+PROJECT = 2_000
 STEPS = 20
 STAGES = 4
 APP = """from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -161,14 +162,26 @@ def measured(builders: list[Builder], rounds: int, once) -> dict[str, list[float
 
 def unchanged(builders: list[Builder], folder: str, rounds: int):
     """No-change rebuild of 20 steps."""
-    run.say(unchanged.__doc__)
-    context = made(f"{folder}/unchanged", {"a.txt": "a", "b/c.txt": "c"})
+    return rebuilt(builders, f"{folder}/unchanged", rounds, unchanged.__doc__, {"a.txt": "a", "b/c.txt": "c"})
+
+
+def project(builders: list[Builder], folder: str, rounds: int):
+    """No-change rebuild of 20 steps with a project of 2,000 files."""
+    dice = random.Random(3)
+    files = {f"b/folder{number % 100}/file{number}.js": source(dice, number) for number in range(PROJECT)}
+    return rebuilt(builders, f"{folder}/project", rounds, project.__doc__, {"a.txt": "a", **files})
+
+
+def rebuilt(builders: list[Builder], context: str, rounds: int, what: str, files: dict[str, str]):
+    """Rebuilds of the same 20 steps, two of which copy the files."""
+    run.say(what)
+    made(context, files)
     lines = [f"RUN echo {number} > /file{number}" for number in range(STEPS - 6)]
     lines += ["WORKDIR /work", "COPY a.txt /a.txt", "COPY b ./b", "ENV NAME=value", "LABEL key=value", 'CMD ["true"]']
     dockerfile(context, "FROM busy", *lines)
     for one in builders:
         one.build(context, "unchanged")
-    return unchanged.__doc__, 1 / 5, measured(builders, rounds, lambda one, _: one.build(context, "unchanged"))
+    return what, 1 / 5, measured(builders, rounds, lambda one, _: one.build(context, "unchanged"))
 
 
 def copied(builders: list[Builder], folder: str, rounds: int):
@@ -176,13 +189,7 @@ def copied(builders: list[Builder], folder: str, rounds: int):
     run.say(copied.__doc__)
     context = f"{folder}/copied"
     dice = random.Random(2)
-    for number in range(FILES):
-        path = f"{context}/tree/folder{number % 200}"
-        os.makedirs(path, exist_ok=True)
-        with open(f"{path}/file{number}.js", "wb") as file:
-            file.write(
-                f"module.exports = {number};\n".encode() + dice.randbytes(64).hex().encode() * dice.randrange(1, 40)
-            )
+    made(context, {f"tree/folder{number % 200}/file{number}.js": source(dice, number) for number in range(FILES)})
     dockerfile(context, "FROM busy", "COPY tree /tree")
     return copied.__doc__, 1 / 2, measured(builders, rounds, lambda one, _: one.build(context, "copied", "--no-cache"))
 
@@ -220,7 +227,12 @@ def service(builders: list[Builder], folder: str, rounds: int):
     return service.__doc__, 1 / 2, measured(builders, rounds, once)
 
 
-WORKS = (unchanged, copied, stages, service)
+def source(dice: random.Random, number: int) -> str:
+    """A source file of some kilobytes."""
+    return f"module.exports = {number};\n" + dice.randbytes(64).hex() * dice.randrange(1, 40)
+
+
+WORKS = (unchanged, project, copied, stages, service)
 
 
 def made(context: str, files: dict[str, str]) -> str:

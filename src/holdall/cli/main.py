@@ -13,11 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdall.cli.arguments import Parser
     from holdall.cli.state import State
 
 GLOBAL_VALUES = ("--root", "--run-root", "--storage-driver")
 LEAVE_RUNNING = ("run", "start", "restart")
 BUILD = ("build", "bake")
+PARSERS: dict[str, Parser] = {}
 
 
 def run() -> None:
@@ -123,22 +125,31 @@ def call(command: str, argv: list[str], state: State) -> int:
     """Parse `argv` by the command's own parser and run it."""
     from importlib import import_module
 
-    from holdall.cli.arguments import Parser
-
     if command == "help":
         return show_help(argv)
-    module = import_module(f"holdall.cli.commands.{command}")
-    parser = Parser(command, module.HELP)
-    module.arguments(parser)
-    options = parser.read(argv)
+    options = parser_of(command).read(argv)
     if options is None:
         return 0
-    code: int = module.main(state, options)
+    code: int = import_module(f"holdall.cli.commands.{command}").main(state, options)
     if command in BUILD or (command in LEAVE_RUNNING and getattr(options, "detach", True)):
         from holdall.cli.warm import keep_warm
 
         keep_warm(state.paths, lingering=command in BUILD)
     return code
+
+
+def parser_of(command: str) -> Parser:
+    """The command's own parser; made once."""
+    from importlib import import_module
+
+    from holdall.cli.arguments import Parser
+
+    parser = PARSERS.get(command)
+    if parser is None:
+        module = import_module(f"holdall.cli.commands.{command}")
+        parser = PARSERS[command] = Parser(command, module.HELP)
+        module.arguments(parser)
+    return parser
 
 
 def show_help(words: list[str]) -> int:

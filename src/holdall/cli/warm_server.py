@@ -1,11 +1,13 @@
-"""`holdall-warm`: a process with the engine imported that forks once for each command line it is handed.
+"""`holdall-warm`: a process with the engine imported, and a child of it that waits for the next command line.
 
 It is a helper of the command line alone (the library never uses it), started in the background by the first command
 that leaves a container running, and gone with the store's supervisor; after a build, some seconds after the last
-command. It is single-threaded and holds no database and
-no lock, so the fork is clean; the child takes over the caller's descriptors, folder, environment and umask and is
-killed when the caller dies. Callers of another user or in another mount namespace are turned away and do their work
-themselves.
+command. It is single-threaded and holds no database and no lock but its own, so the fork is clean; the child takes
+over the caller's descriptors, folder, environment and umask and is killed when the caller dies. Callers of another
+user or in another mount namespace are turned away and do their work themselves.
+
+The child that waits, the spare, rehearses meanwhile (rehearsal.py): what a command touches is its own memory by the
+time a caller comes. As soon as it has one, the next spare is forked.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 from holdall.cli import entry
+from holdall.cli.rehearsal import rehearse
 from holdall.linux import process
 from holdall.paths import Paths
 from holdall.supervisor.bringup import make_run_root
@@ -30,64 +34,91 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 BACKLOG = 128
+PAUSE = 0.1
+"""Seconds before the next spare when one has died without a caller."""
 LOOK = 5.0
 """Seconds after which a process without supervisor looks whether the store is still there."""
 F_SETSIG = 10
-PRELOADED = (
-    "argparse", "gettext", "holdall.cli.main", "holdall.cli.state", "holdall.cli.arguments", "holdall.cli.each",
-    "holdall.engine.engine", "holdall.engine.containers", "holdall.engine.container", "holdall.store.snapshots.choose",
-    "holdall.store.snapshots.erofs", "holdall.store.snapshots.overlay",
-    "holdall.store.volumes", "holdall.engine.devices", "holdall.engine.network_files", "holdall.cli.progress",
-    "holdall.cli.session", "holdall.cli.table", "holdall.cli.format.rows",
-    "holdall.cli.format.template", "holdall.cli.failures",
-    *[f"holdall.cli.commands.{name}" for name in "run create start stop rm exec ps logs inspect".split()],
-    "holdall.engine.start", "holdall.engine.create", "holdall.engine.remove", "holdall.engine.attachment",
-    "holdall.engine.execute", "holdall.engine.seccomp_cache", "holdall.engine.addresses", "holdall.engine.images",
-    "holdall.engine.filters", "holdall.engine.inspect", "holdall.engine.terminal", "holdall.engine.volumes",
-    "holdall.engine.networks", "holdall.engine.mounts", "holdall.store.trees", "holdall.store.content",
-    "holdall.store.images", "holdall.store.leases", "holdall.store.networks", "holdall.oci.config",
-    "holdall.oci.manifest", "holdall.network.plan", "holdall.network.ports", "holdall.supervisor.client",
-    "holdall.supervisor.state", "holdall.supervisor.bundles", "hashlib",
-    "holdall.cli.commands.build", "holdall.cli.builds", "holdall.cli.build_plain", "holdall.engine.builds",
-    "holdall.engine.build_outputs", "holdall.engine.build_steps", "holdall.engine.build_history",
-    "holdall.build.build", "holdall.build.notices", "holdall.build.recording", "holdall.store.again",
-)  # fmt: skip
+PRELOADED = {
+    "build": """
+        archives build cache_mounting contents copying giturl limits modes notices options owners parts
+        recording stop transfer
+    """,
+    "cli": """
+        arguments build_plain builds each failures main progress rehearsal session state table warm
+    """,
+    "cli.commands": "build create exec inspect logs ps rm run start stop",
+    "cli.format": "rows template",
+    "engine": """
+        addresses attachment build_history build_outputs build_steps builds container containers create devices
+        engine execute filters gitinfo images inspect mounts network_files networks remove rootfs seccomp_cache
+        start step_container step_mounts step_owner step_stubs step_times terminal volumes
+    """,
+    "erofs": "chunks contents directory format node output plan superblock writer xattr",
+    "layer": """
+        assemble attributes compression confine diff encoders feed fromfs hashing header index_tree index_ways
+        indexer limits names overlay pax place pyc scan sparse tar unpack walk writer
+    """,
+    "linux": "erofs_mount inroot mount namespaces overlay stack writeback",
+    "network": "plan ports",
+    "oci": "config manifest",
+    "runtime": "layers",
+    "store": """
+        again build_cache build_usage cache_mounts cache_seen compressed content holds images layer_maker leases
+        names networks recipes scratch sweep trees volumes
+    """,
+    "store.snapshots": "choose erofs index_file indexing intake making overlay snapshotter stage views",
+    "supervisor": "bundles client state",
+}
+"""Modules of Holdall by package: what running, looking and building import."""
+LIBRARIES = "argparse gettext hashlib isal.igzip_lib isal.isal_zlib locale".split()
 
 
 def main(argv: list[str]) -> NoReturn:
     """Serve the store given by `--root ROOT --run-root DIR --grace SECONDS` until its supervisor ends."""
-    from importlib import import_module
-
     paths = Paths.choose(argv[1], argv[3])
     make_run_root(paths.run_root)
-    listener = listen(paths)
-    if listener is None:
-        os._exit(0)
-    life = Life(paths, float(argv[5]), listener)
-    if not life.watch() and not life.grace:
+    path = f"{paths.run_root}/{entry.socket_name()}"
+    lock = alone(path)
+    life = Life(paths, float(argv[5]))
+    if lock is None or (not life.watch() and not life.grace):
         os._exit(0)
     process.set_title(f"holdall-warm --root {paths.root}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for name in PRELOADED:
-        import_module(name)
+    preload()
     gc.collect()
     gc.freeze()
-    serve(listener, life)
+    # only now: whoever comes earlier is quicker alone
+    serve(listen(path), life, lock, f"holdall-spare --root {paths.root}")
 
 
-def listen(paths: Paths) -> socket.socket | None:
-    """The warm socket; None when another process serves it. A dead one's socket is replaced."""
-    path = f"{paths.run_root}/{entry.socket_name()}"
+def preload() -> None:
+    """Import what commands need, and try it."""
+    from importlib import import_module
+
+    for package, names in PRELOADED.items():
+        for name in names.split():
+            import_module(f"holdall.{package}.{name}")
+    for name in LIBRARIES:
+        import_module(name)
+    rehearse()
+
+
+def alone(path: str) -> int | None:
+    """The lock of the socket at `path`; None when another process has it."""
     lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(lock)
         return None
-    # the lock stays open, and so held, for the life of this process
-    try:
+    return lock
+
+
+def listen(path: str) -> socket.socket:
+    """The warm socket; a dead process's is replaced."""
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(path)
     os.chmod(path, 0o600)
@@ -118,12 +149,11 @@ def greeted_pid(sock: socket.socket) -> int:
 class Life:
     """When to end: with the supervisor, but `grace` seconds after the last command at the earliest."""
 
-    def __init__(self, paths: Paths, grace: float, listener: socket.socket) -> None:
+    def __init__(self, paths: Paths, grace: float) -> None:
         self.grace = grace
         self._paths = paths
         self._watched: int | None = None
         self._poller = select.poll()
-        self._poller.register(listener, select.POLLIN)
         self._until = time.monotonic() + grace
 
     def watch(self) -> bool:
@@ -133,12 +163,14 @@ class Life:
             self._poller.register(self._watched, select.POLLIN)
         return self._watched is not None
 
-    def wait(self) -> None:
-        """Return when a caller is there; exit when it is time."""
+    def wait(self, line: socket.socket) -> None:
+        """Return when the spare at the end of this line has a caller, or is gone; exit when it is time."""
+        self._poller.register(line, select.POLLIN)
         while True:
             left = self._until - time.monotonic()
             ready = self._poller.poll(None if self._watched is not None else 1000 * max(0.0, min(left, LOOK)))
             if any(fd != self._watched for fd, _ in ready):
+                self._poller.unregister(line)
                 self._until = time.monotonic() + self.grace
                 return
             self.leave()
@@ -153,17 +185,39 @@ class Life:
             self._watched = None
 
 
-def serve(listener: socket.socket, life: Life) -> NoReturn:
-    """Fork for each caller as long as there is reason to."""
+def serve(listener: socket.socket, life: Life, lock: int, title: str) -> NoReturn:
+    """Have a spare ready as long as there is reason to."""
     while True:
-        life.wait()
-        caller, _ = listener.accept()
-        pid = os.fork()
-        if pid == 0:
-            listener.close()
+        line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            line.close()
+            os.close(lock)
             life.leave()
-            work(caller)
-        caller.close()
+            work(wait(listener, far, title))
+        far.close()
+        life.wait(line)
+        if not line.recv(1):
+            time.sleep(PAUSE)
+        line.close()
+
+
+def wait(listener: socket.socket, line: socket.socket, title: str) -> socket.socket:
+    """In the child: the next caller. Exits when the warm process is gone."""
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    if not poller.poll(0):
+        process.set_title(title)
+        rehearse()
+    poller.register(line, 0)
+    if all(fd != listener.fileno() for fd, _ in poller.poll()):
+        os._exit(0)
+    caller, _ = listener.accept()
+    listener.close()
+    # the next one is made while this one works
+    with suppress(OSError):
+        line.send(b"x")
+    line.close()
+    return caller
 
 
 def work(caller: socket.socket) -> NoReturn:

@@ -94,17 +94,38 @@ def test_a_signal_reaches_the_container(warm) -> None:
 
 
 def test_the_worker_dies_with_its_caller(warm, name) -> None:
+    eventually(lambda: len(children(warm.pid)) == 1)
     process = subprocess.Popen(warm.cli.argv("logs", "-f", name), env=warm.environ, stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 10
-    while not children(warm.pid):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    # the one that has the command, and the next spare
+    eventually(lambda: len(children(warm.pid)) == 2)
     time.sleep(0.2)
     process.kill()
     process.wait()
-    while children(warm.pid):
-        assert time.monotonic() < end, "the worker outlived its caller"
-        time.sleep(0.05)
+    eventually(lambda: len(children(warm.pid)) == 1)
+
+
+def test_a_spare_that_died_is_replaced(warm, name) -> None:
+    (spare,) = children(warm.pid)
+    os.kill(spare, signal.SIGKILL)
+    eventually(lambda: children(warm.pid) not in ([], [spare]))
+    before = children(warm.pid)
+    assert name in warm("ps").stdout
+    eventually(lambda: len(children(warm.pid)) == 1 and children(warm.pid) != before)
+
+
+def test_many_callers_at_once_are_all_served(warm, name) -> None:
+    words = warm.cli.argv("inspect", "--format", "{{.Name}}", name)
+    callers = [subprocess.Popen(words, env=warm.environ, stdout=subprocess.PIPE, text=True) for _ in range(20)]
+    assert {caller.communicate(timeout=60)[0] for caller in callers} == {f"/{name}\n"}
+    eventually(lambda: len(children(warm.pid)) == 1)
+
+
+def test_the_spare_goes_with_its_warm_process(warm) -> None:
+    (spare,) = children(warm.pid)
+    os.kill(warm.pid, signal.SIGKILL)
+    eventually(
+        lambda: not os.path.exists(f"/proc/{spare}") or "\nState:\tZ" in Path(f"/proc/{spare}/status").read_text()
+    )
 
 
 def test_killed_or_not_commands_work(warm) -> None:
