@@ -59,13 +59,13 @@ PRELOADED = {
         assemble attributes compression confine diff encoders feed fromfs hashing header index_tree index_ways
         indexer limits names overlay pax place pyc scan sparse tar unpack walk writer
     """,
-    "linux": "erofs_mount inroot mount namespaces overlay stack writeback",
-    "network": "plan ports",
+    "linux": "erofs_mount inroot mount namespaces netlink overlay rtnetlink stack writeback",
+    "network": "host plan ports",
     "oci": "config manifest",
     "runtime": "layers",
     "store": """
-        again build_cache build_usage cache_mounts cache_seen compressed content holds images layer_maker leases
-        names networks recipes scratch sweep trees volumes
+        again budget build_cache build_usage cache_mounts cache_seen compressed content holds image_writer images
+        layer_maker layout_index leases members names networks recipes release remake scratch sweep trees volumes
     """,
     "store.snapshots": "choose erofs index_file indexing intake making overlay snapshotter stage views",
     "supervisor": "bundles client state",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest, InvalidMediaType
 from holdall.events import Event, silent
@@ -23,11 +23,12 @@ from holdall.store.names import drop_unused_manifests, put_name
 from holdall.store.records import Name
 from holdall.store.release import release
 from holdall.store.reserve import deleting
+from holdall.store.snapshots.snapshotter import LayerInfo
 from holdall.store.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from holdall.events import Reporter
     from holdall.image.image import Image, Layer
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from holdall.store.holds import HeldContent
     from holdall.store.images import ImageStore
     from holdall.store.records import ImageRecord
-    from holdall.store.snapshots.snapshotter import LayerInfo
 
 WORKERS = 2
 """Layers unpacked side by side, in threads: most of the work is system calls, hashing and inflating without the GIL."""
@@ -143,20 +143,35 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
         progress(event)
 
     copy_blob(image.source, hold, image.manifest.config)
-    jobs: dict[str, Future[LayerInfo]] = {}
-    with ThreadPoolExecutor(WORKERS, "unpack") as pool:
+    made: dict[str, LayerInfo | Future[LayerInfo]] = {}
+    with ExitStack() as stack:
+        pool: ThreadPoolExecutor | None = None
         try:
             for layer in image.layers:
                 if not _is_needless(store, layer, hold, pulled=pulled):
                     _copy(layer, hold, progress)
-                if str(layer.diff_id) not in jobs:
-                    held = _from(layer, hold)
-                    jobs[str(layer.diff_id)] = pool.submit(_make, store, held, report)
-            return [job.result() for job in jobs.values()]
+                diff_id = str(layer.diff_id)
+                if diff_id in made:
+                    continue
+                held = _from(layer, hold)
+                if store.snapshots.has(diff_id):
+                    made[diff_id] = _make(store, held, report)
+                    continue
+                pool = pool or stack.enter_context(_workers())
+                made[diff_id] = pool.submit(_make, store, held, report)
+            return [one if isinstance(one, LayerInfo) else one.result() for one in made.values()]
         except BaseException:
             cancelled = True
-            pool.shutdown(cancel_futures=True)
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
             raise
+
+
+def _workers() -> ThreadPoolExecutor:
+    # what a build or a commit made is here already: it needs no threads, and none of what this imports
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(WORKERS, "unpack")
 
 
 def _make(store: ImageStore, layer: Layer, report: Reporter) -> LayerInfo:

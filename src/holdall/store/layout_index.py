@@ -31,7 +31,8 @@ def refresh(database: Database, paths: Paths) -> bool:
         with locks.acquire(_lock_path(paths)) as lock:
             data = render(database)
             if current(paths) != data:
-                durable.write_file(f"{paths.root}/oci-layout", LAYOUT, mode=0o644)
+                if not os.path.exists(f"{paths.root}/oci-layout"):
+                    durable.write_file(f"{paths.root}/oci-layout", LAYOUT, mode=0o644)
                 durable.write_file(f"{paths.root}/index.json", data, mode=0o644)
             lock.remove()
     except OSError:
