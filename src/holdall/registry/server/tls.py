@@ -17,3 +17,13 @@ def context(certificate: str, key: str) -> ssl.SSLContext:
     except OSError as err:
         raise InvalidOption(f'cannot use the certificate "{certificate}": {err}') from err
     return made
+
+
+def renew(live: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Have a context use the files as they are now. Raises InvalidOption; then it goes on with what it had.
+
+    They are tried elsewhere first: OpenSSL takes a certificate in and drops the old key before it finds that the new
+    one does not fit, and no client could connect any more.
+    """
+    context(certificate, key)
+    live.load_cert_chain(certificate, key or None)

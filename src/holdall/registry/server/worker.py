@@ -10,7 +10,7 @@ from aiohttp import web
 
 from holdall.errors import HoldallError
 from holdall.record import record
-from holdall.registry.server import wirelog
+from holdall.registry.server import tls, wirelog
 from holdall.registry.server.app import App
 from holdall.registry.server.exchange import Bounds
 from holdall.registry.server.journal import Journal
@@ -20,7 +20,6 @@ from holdall.registry.server.passwords import fingerprint
 from holdall.registry.server.policy import watched
 from holdall.registry.server.shelf import Shelf, open_storage
 from holdall.registry.server.spool import Spool, folder_of
-from holdall.registry.server.tls import context
 from holdall.registry.server.token_settings import MAX_TOKEN
 from holdall.registry.server.web.pages import Web
 
@@ -107,7 +106,7 @@ class Worker:
         if options.tls_generate:
             self._certificates = options.certificates()
         if options.tls_cert:
-            self._tls, self._tls_seen = context(options.tls_cert, options.tls_key), self._certificate()
+            self._tls, self._tls_seen = tls.context(options.tls_cert, options.tls_key), self._certificate()
         # one connection accepted at a time, so that workers on one socket share a burst evenly
         accepting = await loop.create_server(server, sock=self._listener, ssl=self._tls, backlog=1)
         self._listener.listen(BACKLOG)
@@ -163,8 +162,8 @@ class Worker:
             return
         self._tls_seen = self._certificate()
         try:
-            self._tls.load_cert_chain(self._options.tls_cert, self._options.tls_key or None)
-        except OSError as err:
+            tls.renew(self._tls, self._options.tls_cert, self._options.tls_key)
+        except (OSError, HoldallError) as err:
             app.complain(f"the certificate stays as it was: {err}")
 
     async def _drain(self, server: web.Server, app: App) -> None:
