@@ -138,7 +138,7 @@ async def _to_registry(
 async def _there(reference: Reference, digest: Digest, options: Options) -> bool:
     """Whether the target has it under this name already. What else is wrong there, the push will say."""
     try:
-        return (await head(reference, options=options)).digest == digest
+        return (await head(reference, write=True, options=options)).digest == digest
     except (ManifestUnknown, RegistryError):
         return False
 

@@ -29,13 +29,16 @@ MAX_PAGES = 1_000
 MAX_TAGS = 100_000
 
 
-async def head(reference: Reference, *, options: Options | None = None) -> Descriptor:
-    """What a reference points to now, without pulling it. Raises ManifestUnknown, RegistryError and its kin."""
+async def head(reference: Reference, *, write: bool = False, options: Options | None = None) -> Descriptor:
+    """What a reference points to now, without pulling it; with `write` at the registry itself, whatever mirrors say.
+
+    Raises ManifestUnknown, RegistryError and its kin.
+    """
     name = reference.digest or reference.tag or "latest"
     with named(f'cannot look up "{reference.familiar()}"'):
         async with Transport(options or Options()) as transport:
             refused: RegistryError = ManifestUnknown("manifest unknown", hint="check the name and the tag")
-            for source in repositories(transport, reference):
+            for source in repositories(transport, reference, write=write):
                 try:
                     found = await source.head(name)
                 except RegistryError as err:

@@ -319,3 +319,14 @@ async def test_docker_media_types_stay(
     await copy(at(one, "old:1"), layout(tmp_path, "1"), choice=ALL, options=quick)
     await copy(layout(tmp_path, "1"), at(two, "old:1"), choice=ALL, options=quick)
     assert two.store.repository("old").manifests == one.store.repository("old").manifests
+
+
+async def test_what_a_mirror_of_the_target_has_is_not_at_the_target(
+    one: RegistryServer, two: RegistryServer, quick: Options, tmp_path: Path
+) -> None:
+    mirrors = tmp_path / "registries.toml"
+    mirrors.write_text(f'[mirror."{two.host}"]\nendpoints = ["http://{one.host}"]\n')
+    options = replace(quick, mirrors=str(mirrors))
+    copied = await copy(at(one, "team/app:1"), at(two, "team/app:1"), options=options)
+    assert not copied.there
+    assert two.store.repository("team/app").tags == {"1": str(IMAGE.digest)}
