@@ -193,3 +193,11 @@ def test_files_of_two_stages_that_look_alike_are_told_apart(store: CommandStore,
         shown(store, built(store, write(context, text.format(word))), "cat", "/copy") for word in ("aaa", "bbb", "ccc")
     ]
     assert found == ["aaa", "bbb", "ccc"]
+
+
+def test_a_path_is_made_longer_also_where_the_base_image_says_none(store: CommandStore, context: Path) -> None:
+    assert json.loads(store.run("image", "inspect", "bb"))[0]["Config"].get("Env") in (None, [])
+    image = built(store, write(context, "FROM bb\nENV PATH=/opt/bin:$PATH\nRUN busybox true\n"))
+    assert shown(store, image, "sh", "-c", "echo $PATH") == (
+        "/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    )

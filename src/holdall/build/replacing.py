@@ -80,8 +80,10 @@ def state_of_image(image: Image) -> tuple[State, tuple[str, ...]]:
     """The state that a stage from this image begins with, and its ONBUILD triggers."""
     config = image.config.config
     layers = tuple([LayerRef(layer.descriptor, layer.diff_id, base=True) for layer in image.layers])
+    # commands have a PATH also where the image says none: ENV PATH=/x:$PATH must not lose it
+    env = config.env if any(entry.startswith("PATH=") for entry in config.env) else (DEFAULT_PATH, *config.env)
     state = State(
-        image.config.platform, Scope.of_image(config.env), layers, replace(config, on_build=()), image.config.history
+        image.config.platform, Scope.of_image(env), layers, replace(config, on_build=()), image.config.history
     )
     return state, config.on_build
 
