@@ -60,6 +60,13 @@ def of_layer(database: Database, diff_id: Digest) -> tuple[Compressed, ...]:
     return tuple([_row(row) for row in rows])
 
 
+def can_be_had(database: Database, digest: Digest) -> bool:
+    """Whether the blob needs no file as long as its layer's tar is here: a recipe makes it, or a registry had it."""
+    sql = """SELECT 1 FROM compressed WHERE digest = ?1 AND recipe != ''
+        UNION ALL SELECT 1 FROM origins WHERE digest = ?1 LIMIT 1"""
+    return database.one(sql, (str(digest),)) is not None
+
+
 COLUMNS = "digest, diff_id, media_type, size, recipe"
 
 

@@ -134,7 +134,7 @@ class Follower:
 
 
 class LayerIngest(BlobIngest):
-    """A BlobWriter that leaves a layer instead of a blob; `made` is told when the layer was made of these bytes."""
+    """A BlobWriter that leaves layer and tar instead of a blob; `made` is told when they were made of these bytes."""
 
     def __init__(
         self, store: ContentStore, layer: Layer, lock: FileLock, snapshots: Snapshotter, made: Callable[[Layer], None]
@@ -165,7 +165,11 @@ class LayerIngest(BlobIngest):
         self._follower.finish()
         if self._follower.proven:
             self._made(self._layer)
-        lock.remove()
+        if self._store.has(self._layer.diff_id):
+            lock.remove()
+        else:
+            # the layer was there unpacked, without its tar
+            super().publish(lock)
 
     def close(self) -> None:
         """Let go; see `BlobIngest.close`. Idempotent."""

@@ -73,7 +73,11 @@ def write(
     settle(store, garbage)
     release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
     _keep_budget(store)
-    return store.at(str(image.id), str(image.digest))
+    try:
+        return store.at(str(image.id), str(image.digest))
+    except ImageNotFound:
+        # it was here by another manifest already, and nothing refers to this one (any more)
+        return store.get(str(image.id))
 
 
 def tag(store: ImageStore, record: ImageRecord, reference: Reference) -> None:
@@ -191,17 +195,18 @@ def _is_needless(store: ImageStore, layer: Layer, hold: HeldContent, *, pulled: 
 
     Without a tar only the blob itself will do. Where layers leave tars, a pull has noted where their blobs came from.
     """
-    hold.keep_found(layer.descriptor.digest, layer.diff_id)
-    if not store.snapshots.has(str(layer.diff_id)):
+    digest, size = layer.descriptor.digest, layer.descriptor.size
+    hold.keep_found(digest, layer.diff_id)
+    if not (store.snapshots.has(str(layer.diff_id)) and store.content.has(layer.diff_id)):
         return False
     if pulled and store.snapshots.keeps_tar:
         return True
-    if not store.content.has(layer.diff_id):
+    row = compressed.known(store.database, digest)
+    if row is not None and (row.diff_id != layer.diff_id or row.descriptor.size != size):
         return False
-    row = compressed.known(store.database, layer.descriptor.digest)
-    if row is not None:
-        return row.diff_id == layer.diff_id and row.descriptor.size == layer.descriptor.size
-    part = (str(layer.descriptor.digest), layer.descriptor.size)
+    if compressed.can_be_had(store.database, digest):
+        return True
+    part = (str(digest), size)
     return store.database.one("SELECT 1 FROM parts WHERE digest = ? AND size = ?", part) is not None
 
 

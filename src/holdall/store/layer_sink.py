@@ -42,9 +42,12 @@ class LayerSink:
             self._hold.keep_layer(layer.diff_id)
 
     def has(self, digest: Digest) -> bool:
-        """Whether nothing needs to come: the layer is there, from whatever blob, or the blob is."""
+        """Whether nothing needs to come: the layer is there with its tar, from whatever blob, or the blob is."""
         layer = self._layers.get(digest)
-        return (layer is not None and self._snapshots.has(str(layer.diff_id))) or self._hold.has(digest)
+        if layer is not None and self._snapshots.has(str(layer.diff_id)) and self._hold.has(layer.diff_id):
+            return True
+        # what another driver has unpacked has no tar: nothing could be made of it without the blob
+        return self._hold.has(digest)
 
     def brought(self, digest: Digest) -> int | None:
         """See `BlobSink.brought`."""

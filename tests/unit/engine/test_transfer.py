@@ -21,16 +21,19 @@ from holdall.errors import HoldallError, IntegrityError, InvalidArchive, LimitEx
 from holdall.events import Event
 from holdall.image.image import Image, Layer
 from holdall.image.memory import MemoryBlobs
-from holdall.image.mutate import from_layers
+from holdall.image.mutate import from_layers, set_config
 from holdall.layer import compression
 from holdall.layer.limits import DEFAULT
 from holdall.oci import mediatype
+from holdall.oci.container_config import ContainerConfig
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.oci.platform import host
+from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.registry.options import Options
 from holdall.store import compressed
+from holdall.store.anew import unavailable
 from holdall.store.check import check
 from holdall.store.gc import collect
 from holdall.store.origins import Origins
@@ -165,6 +168,25 @@ def test_a_second_pull_brings_no_layers(engine: Engine, server: RegistryServer) 
         "already exists"
     ]
     check_stored(engine, wanted)
+
+
+def test_a_layer_that_another_driver_unpacked_does_not_stand_for_its_blob(
+    tars: Engine, server: RegistryServer, tmp_path: Path
+) -> None:
+    """As in a store whose driver changed with the kernel: without a tar nothing could be made of the layer."""
+    tar = tar_of({"etc/base": b"the same in both" * 1000})
+    with Engine(tars.paths.root, tars.paths.run_root, storage_driver="overlay") as before:
+        before.images.writing.write(image_of(layer_of(tar, compression="gzip")), Reference.parse("loaded"))
+    pulled = image_of(layer_of(tar, compression="zstd"), layer_of(tar_of({"own": b"x"})))
+    server.store.add_image("team/app", "1", pulled)
+    pull(tars, server)
+    store = tars.images.writing
+    record = store.resolve(f"{server.host}/team/app:1")
+    assert unavailable(store.image(record), store.content) == (pulled.layers[1].descriptor.digest,)
+    store.write(set_config(store.image(record), ContainerConfig(user="9")), Reference.parse("committed"))
+    with open(tmp_path / "saved", "wb") as out:
+        tars.images.save(["committed"], out, format="oci-archive")
+    check_clean(tars)
 
 
 def test_a_layer_known_by_its_diff_id_is_not_brought_in_another_form(tars: Engine, server: RegistryServer) -> None:

@@ -12,6 +12,7 @@ from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 from holdall.paths import Paths
 from holdall.store import compressed
+from holdall.store.anew import unavailable
 from holdall.store.budget import Cached, cached, keep
 from holdall.store.check import check
 from holdall.store.content import ContentStore
@@ -154,3 +155,15 @@ def test_touching_a_blob_keeps_it_longer(images: ImageStore) -> None:
     first, second = fill(images, 2)
     compressed.touch(images.database, [first])
     assert [one.subject for one in things(images)] == [str(second), str(first)]
+
+
+def test_a_loaded_blob_that_nothing_else_could_give_comes_with_its_image(images: ImageStore) -> None:
+    """A pull that was killed has left the layer, and a note of the blob: neither its bytes nor where they are."""
+    image = random_image(7, layers=1)
+    layer = image.layers[0]
+    with images.hold() as hold:
+        hold.keep_layer(layer.diff_id)
+        images.snapshots.ensure(layer, lambda _event: None)
+        compressed.note(images.database, layer.descriptor, layer.diff_id)
+        record = images.write(image, Reference.parse("loaded"))
+    assert unavailable(images.image(record), images.content) == ()

@@ -325,6 +325,18 @@ def test_a_layer_without_its_blob_does_not_stand_for_it(images: ImageStore, pull
     assert healthy(images)
 
 
+def test_an_image_that_is_here_by_another_manifest_may_come_without_a_name(images: ImageStore) -> None:
+    """A build without a tag, or an untagged archive, of what was pulled in another compression."""
+    first, second = (image_of_files([{"f": b"same" * 100}], compression=kind) for kind in ("gzip", "zstd"))
+    assert first.id == second.id
+    images.write(first, ref("one"), pulled=True)
+    assert images.write(second).manifest == str(first.digest)
+    assert images.resolve("one").manifest == str(first.digest)
+    images.write(second, ref("two"))
+    assert images.write(second).manifest == str(second.digest)
+    assert healthy(images)
+
+
 @pytest.mark.parametrize("pulled", [False, True])
 def test_blobs_shared_with_an_image_removed_meanwhile_stay(
     images: ImageStore, pulled: bool, monkeypatch: pytest.MonkeyPatch
