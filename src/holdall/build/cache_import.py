@@ -21,6 +21,7 @@ from holdall.image.mutate import new_image
 from holdall.oci.config import ImageConfig
 from holdall.oci.platform import Platform, host
 from holdall.record import record
+from holdall.store.anew import can_give
 from holdall.store.layer_sink import LayerSink
 
 TYPE_CHECKING = False
@@ -166,7 +167,8 @@ class Imports:
         layer = Layer(found.layer, found.diff_id, hold)
         snapshots = self._store.snapshots
         try:
-            if not snapshots.has(str(found.diff_id)):
+            # the layer may be here from another blob, of which this one cannot be made
+            if not (snapshots.has(str(found.diff_id)) and can_give(hold, found.layer)):
                 build.report(event(step, "started"))
                 tell = self._build.following(step)
                 if source.place.repository:

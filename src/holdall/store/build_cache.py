@@ -9,6 +9,7 @@ import time
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.record import record
+from holdall.store import compressed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,13 +50,20 @@ class BuildCache:
         self._snapshots = snapshots
 
     def find(self, key: str, hold: HeldContent) -> CachedLayer | None:
-        """The layer of a step, if it is here whole; from now on it stays as long as `hold`."""
+        """The layer of a step, if it is here whole and its blob can be had; from now on it stays as long as `hold`."""
         rows = self._database.all(f"SELECT {COLUMNS} FROM build_cache WHERE key = ?", (key,))
         if not rows:
             return None
         found = _row(rows[0])
-        hold.keep_found(found.descriptor.digest, found.diff_id)
-        return found if self._snapshots.has(str(found.diff_id)) else None
+        digest = found.descriptor.digest
+        hold.keep_found(digest, found.diff_id)
+        if not self._snapshots.has(str(found.diff_id)):
+            return None
+        # the row may have gone while it was read, and its blob with it: a layer that others need stays without
+        if os.path.isfile(hold.path(digest)):
+            return found
+        is_spare = os.path.isfile(hold.path(found.diff_id)) and compressed.can_be_had(self._database, digest)
+        return found if is_spare else None
 
     def used(self, keys: Iterable[str], stamps: Mapping[str, str]) -> None:
         """Note that these were of use now, and the keys of steps with these stamps ("": they make no layer)."""

@@ -287,6 +287,24 @@ def test_a_bucket(workshop: Workshop, other: Other, objectstore: ObjectStore) ->
     assert "secret_access_key=test" not in done.stderr
 
 
+@pytest.mark.parametrize("driver", ["", "overlay"])
+def test_layers_that_are_here_in_another_compression(workshop: Workshop, tmp_path: Path, driver: str) -> None:
+    """An image may have come with the very layers that the cache has, and not one blob of it."""
+    image = prepared(workshop, "--cache-to", f"type=local,dest={tmp_path}/c,compression=zstd", "-t", "both")
+    workshop.store.run("save", "-o", f"{tmp_path}/both.tar", "both")
+    folder = tempfile.mkdtemp(prefix="holdall-other-")
+    store = CommandStore(folder, driver=driver)
+    try:
+        store.run("load", "-i", workshop.folder + "/base.tar")
+        store.run("load", "-i", f"{tmp_path}/both.tar")
+        done = build(store, workshop, STAGES, "--cache-from", f"type=local,src={tmp_path}/c")
+        assert done.stdout.strip() == image
+        assert "CACHED" in done.stderr
+    finally:
+        store.close()
+        shutil.rmtree(folder)
+
+
 def test_layers_from_elsewhere_can_be_sent_on(
     workshop: Workshop, other: Other, server: RegistryServer, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from holdall.store.build_usage import CLONE, MOUNT, REGULAR, Keep
 from holdall.store.images import ImageStore
 from holdall.store.layer_maker import LayerMaker
 from holdall.store.snapshots.erofs import ErofsSnapshots
+from holdall.store.snapshots.overlay import OverlaySnapshots
 from holdall.testing.images import tar_of
 
 if TYPE_CHECKING:
@@ -203,3 +204,25 @@ def test_until_is_an_age(images: ImageStore) -> None:
 def test_wrong_filters_are_refused(words: list[str]) -> None:
     with pytest.raises(InvalidOption):
         build_filters.read(words)
+
+
+@pytest.mark.parametrize("driver", [ErofsSnapshots, OverlaySnapshots])
+def test_a_layer_whose_blob_is_lost_is_made_anew(
+    database: Database, content: ContentStore, paths: Paths, driver: type[ErofsSnapshots | OverlaySnapshots]
+) -> None:
+    """fsck drops what is damaged; and a layer may stay for an image that has it from another blob."""
+    images = ImageStore(database, content, driver(paths))
+    cache = BuildCache(images.database, images.snapshots)
+    layer(images, "one", image="app")
+    with images.hold() as hold:
+        found = cache.find("one", hold)
+        assert found is not None
+        with database.transaction():
+            database.execute("DELETE FROM compressed")
+        if not images.snapshots.keeps_tar:
+            os.unlink(content.path(found.descriptor.digest))
+        assert images.snapshots.has(str(found.diff_id))
+        assert cache.find("one", hold) is None
+    layer(images, "one", image="app")
+    with images.hold() as hold:
+        assert cache.find("one", hold) is not None
