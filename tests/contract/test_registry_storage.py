@@ -629,6 +629,13 @@ def test_what_is_pushed_here_is_not_the_upstreams(both: Both) -> None:
     both.catalog.mirror_manifest("m", two, "2", 100.0)
     assert not both.catalog.is_mirrored("m", str(two.digest))
     assert not both.catalog.check_tag("m", "1", str(one.digest), 200.0)
+    both.catalog.mirror_manifest("m", two, "1", 300.0)
+    assert not both.catalog.drop_upstream_tag("m", "1")
+    tag = both.catalog.upstream_tag("m", "1")
+    assert tag is not None
+    assert (tag.digest, tag.checked) == (str(one.digest), -1)
+    assert both.catalog.drop_upstream_tag("m", "2")
+    assert not both.catalog.drop_upstream_tag("m", "2")
 
 
 def test_unused_content_of_upstreams_is_found_and_dropped(both: Both) -> None:

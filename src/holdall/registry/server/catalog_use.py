@@ -156,7 +156,7 @@ class SqlUse(SqlGarbage):
                 db.execute(
                     "INSERT INTO uses (manifest, pulled, mirrored) VALUES (?, 0, 1) ON CONFLICT DO NOTHING", (number,)
                 )
-            if tag:
+            if tag and not _is_own(db, owner, tag):  # it may have been pushed while the upstream was asked
                 set_tag(db, owner, tag, number)
                 db.execute("INSERT INTO checks (repository, tag, checked) VALUES (?, ?, ?)", (owner, tag, checked))
 
@@ -169,6 +169,16 @@ class SqlUse(SqlGarbage):
             (repository, tag),
         ).fetchone()
         return None if row is None else UpstreamTag(*row)
+
+    def drop_upstream_tag(self, repository: str, tag: str) -> bool:
+        """See `Catalog`."""
+        with self._writing() as db:
+            done = db.execute(
+                "DELETE FROM tags AS t WHERE t.name = ? AND t.repository = (SELECT id FROM repositories WHERE name = ?)"
+                " AND EXISTS (SELECT 1 FROM checks c WHERE c.repository = t.repository AND c.tag = t.name)",
+                (tag, repository),
+            )
+            return done.rowcount == 1
 
     def check_tag(self, repository: str, tag: str, digest: str, checked: float) -> bool:
         """See `Catalog`."""
@@ -221,6 +231,16 @@ class SqlUse(SqlGarbage):
                 ).rowcount
                 for number in numbers
             )
+
+
+def _is_own(db: Rows, repository: int, tag: str) -> bool:
+    """Whether a tag is there that was pushed here."""
+    row = db.execute(
+        "SELECT 1 FROM tags t WHERE t.repository = ? AND t.name = ? AND NOT EXISTS"
+        " (SELECT 1 FROM checks c WHERE c.repository = t.repository AND c.tag = t.name)",
+        (repository, tag),
+    ).fetchone()
+    return row is not None
 
 
 def _matching(db: Rows, globs: Sequence[str]) -> list[int]:

@@ -137,11 +137,14 @@ if TYPE_CHECKING:
         ) -> None:
             """Store a manifest of an upstream, whose members need not be here; point the tag to it unless it is empty.
 
-            Raises OverQuota.
+            A tag that was pushed here stays as it is. Raises OverQuota.
             """
 
         def upstream_tag(self, repository: str, tag: str) -> UpstreamTag | None:
             """A tag, and when it was last the same upstream."""
+
+        def drop_upstream_tag(self, repository: str, tag: str) -> bool:
+            """Remove a tag that is an upstream's; False when there is none, or it was pushed here."""
 
         def check_tag(self, repository: str, tag: str, digest: str, checked: float) -> bool:
             """Note that the tag points to this upstream too (need not be durable). False: it does not any more here."""

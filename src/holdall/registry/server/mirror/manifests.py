@@ -67,8 +67,9 @@ class UpstreamManifests:
                 document = await asyncio.shield(task)
         except (Trouble, TimeoutError) as err:
             if isinstance(err, Absent) and not isinstance(err, Denied):
-                await shelf.work(shelf.catalog.delete_tag, target.repository, tag)
-                raise err.refusal(UNKNOWN) from err
+                if await shelf.work(shelf.catalog.drop_upstream_tag, target.repository, tag):
+                    raise err.refusal(UNKNOWN) from err
+                return await manifests.get(exchange)  # somebody pushed it meanwhile
             why = err.message if isinstance(err, Trouble) else f'upstream "{mirror.prefix}" is slow'
             return await self._stale(exchange, why, here.checked)
         return await self._answer(exchange, document)

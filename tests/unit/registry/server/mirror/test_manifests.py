@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.registry.server.catalog_values import Bound
+from holdall.registry.server.mirror.upstream import Upstream
 from holdall.testing.images import random_image, random_index
 from holdall.testing.mirrored import Mirrored, add_blob, add_manifest, mirrored
 from holdall.testing.registry import RegistryServer
@@ -202,6 +204,35 @@ async def test_a_mirror_that_says_so_takes_pushes(tmp_path: Path, up: RegistrySe
         assert len(up.requests) == asked
         up.store.add_image("team/app", "2", OTHER)
         assert (await mirror.get("up/team/app/tags/list")).json["tags"] == ["1", "2", "mine"]
+
+
+@pytest.mark.parametrize("there", ["unknown", "moved", "gone"])
+async def test_a_push_while_the_upstream_is_asked_is_not_lost(
+    tmp_path: Path, up: RegistryServer, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    answered, gate, really = asyncio.Event(), asyncio.Event(), Upstream.ask
+
+    async def ask(upstream: Upstream, work: Callable[[], Awaitable[Any]]) -> Any:
+        found = await really(upstream, work)
+        answered.set()
+        await gate.wait()
+        return found
+
+    async with mirrored(str(tmp_path), up.host, "push = true\npatience = 30") as mirror:
+        mine = manifest(await mirror.push("up/team/app", b"{}"), 2)
+        if there != "unknown":
+            await mirror.get("up/team/app/manifests/1")
+            mirror.older("up/team/app", "1")
+            up.store.add_image("team/app", "1", OTHER)
+        if there == "gone":
+            del up.store.repository("team/app").tags["1"]
+        monkeypatch.setattr(Upstream, "ask", ask)
+        pull = asyncio.ensure_future(mirror.get("up/team/app/manifests/1"))
+        await answered.wait()
+        assert (await mirror.put("up/team/app/manifests/1", mine)).status == 201
+        gate.set()
+        assert (await pull).body == mine
+        assert (await mirror.get("up/team/app/manifests/1")).body == mine
 
 
 async def test_over_its_quota_it_gives_what_it_does_not_keep(tmp_path: Path, up: RegistryServer) -> None:
