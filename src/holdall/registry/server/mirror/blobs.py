@@ -52,6 +52,9 @@ class UpstreamBlobs:
         assert digest is not None
         if await self._adopt(exchange, target, str(digest)):
             return await blobs.get(exchange)
+        if exchange.is_head and target.mirror.push and exchange.visitor.may("push", target.repository):
+            # who asks so is about to push, would leave out what is upstream, and name it in a manifest all the same
+            raise blobs.unknown(str(digest))
         key = (target.repository, str(digest))
         if (trouble := self._all.troubles.get(key)) is not None:
             raise trouble.refusal(UNKNOWN)

@@ -73,6 +73,17 @@ async def test_head_tells_without_fetching(mirror: Mirrored, up: RegistryServer)
     assert len([one for one in up.requests if str(none) in one.path]) == 1
 
 
+async def test_who_may_push_hears_what_is_here(tmp_path: Path, up: RegistryServer) -> None:
+    digest = Digest.of(SMALL)
+    async with mirrored(str(tmp_path), up.host, "push = true") as mirror:
+        assert (await mirror.head(f"up/team/app/blobs/{digest}")).status == 404
+        assert await mirror.push("up/team/app", SMALL) == digest
+        assert (await mirror.head(f"up/team/app/blobs/{digest}")).status == 200
+        assert (await mirror.put("up/team/app/manifests/mine", manifest(digest, len(SMALL)))).status == 201
+        assert (await mirror.get(f"up/team/app/blobs/{Digest.of(DATA)}")).body == DATA
+    assert up.count("HEAD", "blobs") == 0
+
+
 async def test_many_clients_are_one_fetch(mirror: Mirrored, up: RegistryServer) -> None:
     up.fail("stall", path="blobs", seconds=0.3)
     digest = Digest.of(DATA)
