@@ -89,11 +89,15 @@ class Tree:
                     f'"{word}" is left out by the ignore file' if left_out else f'"{word}" is not there',
                     hint=None if left_out else "paths are relative to the build context",
                 )
+            if stat.S_ISSOCK(found.status.st_mode):
+                raise DockerfileError(f'"{word}" is a socket: it cannot be copied')
             return [Match(word, found.path, found.status)]
         matches = []
         for path in self._deep(word) if deep and "**" in word else self._expand(word.split("/")):
             found = find(self.root, path)
-            if found.status is not None and not self._ignored(found.path):
+            if found.status is None or stat.S_ISSOCK(found.status.st_mode):
+                continue
+            if not self._ignored(found.path):
                 matches.append(Match(path, found.path, found.status))
         return matches
 

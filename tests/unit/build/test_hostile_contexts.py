@@ -114,6 +114,17 @@ def test_fifos_devices_and_sockets_are_not_opened(tree: Tree, context: Path) -> 
         lookup.read(tree.root, ".dockerignore", 100)
 
 
+def test_a_socket_is_no_source_and_a_wildcard_passes_it_over(tree: Tree, context: Path) -> None:
+    (context / "server.txt").write_text("text")
+    (context / "link.sock").symlink_to("server.sock")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(context / "server.sock"))
+        assert sorted(copied(tree, "*")) == [b"to", b"to/server.txt"]
+        for word in ("server.sock", "link.sock"):
+            with pytest.raises(DockerfileError, match=f'"{word}" is a socket'):
+                copied(tree, word)
+
+
 def test_a_file_that_becomes_a_fifo_is_refused(tree: Tree, context: Path) -> None:
     (context / "f").write_text("text")
     pieces = plan(Request((".",), "/to/"), tree, None)
