@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 import time
 import uuid
 
 import aiohttp
 
+from holdall.oci.digest import Digest
 from holdall.registry import headers
 from holdall.registry.server.catalog_values import OverQuota
-from holdall.registry.server.hashing import Rolling
+from holdall.registry.server.hashing import STEP, Rolling
 from holdall.registry.server.mirror.trouble import Down, Trouble, Wrong
 from holdall.registry.server.pouring import pour
 from holdall.registry.transport import unreachable
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import BinaryIO
 
-    from holdall.oci.digest import Digest
     from holdall.registry.server.catalog_values import Bound
     from holdall.registry.server.mirror.settings import Target
     from holdall.registry.server.mirror.upstream import Upstream
@@ -127,8 +128,7 @@ class Fetch:
         while True:
             size = await shelf.read(shelf.catalog.blob_size, repository, str(self.digest))
             if size is not None:
-                self.size = self._offset = size
-                self._verified = True
+                await self._verify(size)
                 return
             held = await shelf.work(shelf.catalog.hold, f"mirror {self._upload}")
             if held is not None:
@@ -138,10 +138,8 @@ class Fetch:
                         return
                 finally:
                     await shelf.work(held.__exit__, None, None, None)
-            if self._file is None:
-                self._file = await shelf.work(shelf.blobs.follow, self._upload)
-            there = await shelf.work(shelf.blobs.offset, self._upload)
-            self._progress(there or 0)
+            await self._follow()
+            self._progress(0 if self._file is None else os.fstat(self._file.fileno()).st_size)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _lead(self) -> bool:
@@ -161,12 +159,40 @@ class Fetch:
         shelf = self._shelf
         if await shelf.read(shelf.catalog.blob_size, self._target.repository, str(self.digest)) is not None:
             return True
-        if self._file is None:
-            self._file = await shelf.work(shelf.blobs.follow, self._upload)
+        await self._follow()
         if self._file is None and not writing.offset:
             self._file = tempfile.TemporaryFile(buffering=0)
             self._spooled = True
         return self._file is None
+
+    async def _follow(self) -> None:
+        """Have the upload open as it is now, as long as clients have nothing of another one that was thrown away."""
+        if self._file is not None and self._offset:
+            return
+        fresh = await self._shelf.work(self._shelf.blobs.follow, self._upload)
+        if fresh is not None:
+            if self._file is not None:
+                self._file.close()
+            self._file = fresh
+
+    async def _verify(self, size: int) -> None:
+        """Let clients have all. Raises Down when they read of something else than what was verified."""
+        if self._file is not None and not await self._shelf.work(self._is_right, self._file, size):
+            if self._offset:
+                raise Down(f"{self._upstream}: what came first of the blob was wrong")
+            self._file.close()
+            self._file = None
+        self.size, self._verified = size, True
+        self._progress(size)
+
+    def _is_right(self, file: BinaryIO, size: int) -> bool:
+        """Whether the open file is the blob. Without a name it is one that was thrown away, wrong or not."""
+        if self._spooled or os.fstat(file.fileno()).st_nlink:
+            return True
+        hasher = self.digest.hasher()
+        for start in range(0, size, STEP):
+            hasher.update(os.pread(file.fileno(), min(STEP, size - start), start))
+        return Digest.from_hasher(hasher) == self.digest
 
     def _take(self) -> Writing | None:
         blobs = self._shelf.blobs
@@ -193,9 +219,10 @@ class Fetch:
             if isinstance(err, Wrong) or not writing.offset:
                 await self._shelf.work(writing.discard)
             raise
-        self.size, self._verified = writing.offset, True
-        self._progress(writing.offset)
-        await self._shelf.work(self._keep, writing)
+        try:
+            await self._verify(writing.offset)
+        finally:
+            await self._shelf.work(self._keep, writing)
 
     def _keep(self, writing: Writing) -> bool:
         writing.sync(self.digest)

@@ -15,7 +15,7 @@ from holdall.registry.server.mirror import fetch as fetching
 from holdall.testing.images import random_image
 from holdall.testing.mirrored import Gated, Mirrored, add_blob, add_manifest, mirrored
 from holdall.testing.registry import RegistryServer
-from holdall.testing.served import manifest
+from holdall.testing.served import Answer, manifest
 
 DATA = os.urandom(1_000_000)
 SMALL = b"a small one"
@@ -182,17 +182,25 @@ async def test_an_upstream_without_ranges_gives_it_from_the_start(mirror: Mirror
     assert (await mirror.get(f"up/team/app/blobs/{Digest.of(DATA)}")).body == DATA
 
 
-async def killed(mirror: Mirrored, up: Gated) -> str:
+async def killed(mirror: Mirrored, up: Gated, least: int = 500_000) -> str:
     """A worker that fetched is gone with its connections; the upload that it left."""
     blobs = mirror.app.shelf.blobs
     first = asyncio.create_task(mirror.get(f"up/x/blobs/{up.digest}"))
     await until(lambda: list(blobs.uploads()))
     (upload,) = blobs.uploads()
-    await until(lambda: (blobs.offset(upload) or 0) >= 500_000)
+    await until(lambda: (blobs.offset(upload) or 0) >= least)
+    await until(lambda: up.asked)
     await mirror.mirroring.close()
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await first
+    (end,) = await asyncio.gather(first, return_exceptions=True)
+    assert isinstance(end, aiohttp.ClientPayloadError) or (isinstance(end, Answer) and end.status == 503)
     return upload
+
+
+async def follower(mirror: Mirrored, up: Gated) -> asyncio.Task[Answer]:
+    """A request that reads along with another process."""
+    task = asyncio.create_task(mirror.get(f"up/x/blobs/{up.digest}"))
+    await until(lambda: any(one._file for one in mirror.mirroring._blobs._coming.values()))
+    return task
 
 
 async def test_another_process_is_followed_and_replaced_when_it_ends(tmp_path: Path) -> None:
@@ -229,6 +237,27 @@ async def test_a_blob_that_another_process_finished_is_given(tmp_path: Path) -> 
             catalog.place("up/x", str(up.digest), len(DATA), 1e12, lambda: other.keep(up.digest))
         assert (await follower).body == DATA
         assert up.asked == 1
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_what_another_process_threw_away_is_not_given(tmp_path: Path, wrong: bool) -> None:
+    async with Gated(DATA, 600_000 if wrong else 0) as up, mirrored(str(tmp_path), up.host) as mirror:
+        upload = await killed(mirror, up, 500_000 if wrong else 0)
+        other = BlobFiles(f"{tmp_path}/storage").take(upload)
+        assert other is not None
+        with other:
+            following = await follower(mirror, up)
+            if wrong:
+                other.write(b"x" * (len(DATA) - other.offset))
+                await until(lambda: all(one.readable > 900_000 for one in mirror.mirroring._blobs._coming.values()))
+            other.discard()
+        up.gate.set()
+        if wrong:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await following
+        else:
+            assert (await following).body == DATA
+        assert (await mirror.get(f"up/x/blobs/{up.digest}")).body == DATA
 
 
 async def test_what_a_killed_worker_left_wrong_is_thrown_away(tmp_path: Path) -> None:
