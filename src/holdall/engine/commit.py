@@ -36,12 +36,14 @@ def commit(
 ) -> Image:
     """Freeze it if it runs and `pause`, make a layer of its upper folder, and store image and name."""
     from holdall.image.mutate import append_layer
+    from holdall.store.keeping import keeping
 
     reference = Reference.parse(name) if name else None
     store = engine.images.writing
-    base = store.image(store.get(container.image_id))
-    config = apply_changes(_config(container, base.config.config), changes)
-    with store.hold() as blobs:
+    origin = store.get(container.image_id)
+    with keeping(store, [origin]) as blobs:
+        base = store.image(origin)
+        config = apply_changes(_config(container, base.config.config), changes)
         layer = _layer(engine, container, blobs, pause=pause)
         image = append_layer(
             base,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from holdall.errors import InvalidOption
-from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 
 TYPE_CHECKING = False
@@ -43,6 +42,7 @@ def load(engine: Engine, source: str | BinaryIO, reporter: Reporter) -> list[Ima
 def save(engine: Engine, names: Sequence[str], out: BinaryIO, format: str) -> None:
     """Write images, each under the tags it was asked for by (all its tags when asked for by ID)."""
     from holdall.store import archive, compressed
+    from holdall.store.keeping import keeping
 
     if format not in ("docker-archive", "oci-archive"):
         raise InvalidOption(f'invalid value "{format}" for --format', hint="use docker-archive or oci-archive")
@@ -52,11 +52,9 @@ def save(engine: Engine, names: Sequence[str], out: BinaryIO, format: str) -> No
         record = store.resolve(name)
         tags = [tag.text for tag in record.names if tag.tag and _asked(tag.text, name)]
         chosen.setdefault(record.id, (record, []))[1].extend(tags)
-    with engine.images.writing.hold() as hold:
+    with keeping(engine.images.writing, [record for record, _ in chosen.values()]):
         images = []
         for record, tags in chosen.values():
-            for diff_id in record.layers:
-                hold.keep_layer(Digest.parse(diff_id))
             image = store.image(record)
             compressed.touch(engine.database(), [one.digest for one in image.manifest.layers])
             images.append((_saved(engine, image, format), tuple(dict.fromkeys(tags))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from holdall.engine.transfer import client_options, run
-from holdall.errors import BlobNotFound, InvalidOption
+from holdall.errors import BlobNotFound, ImageNotFound, InvalidOption
 from holdall.events import Event
 from holdall.image.image import Image
 from holdall.image.index import ImageIndex
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdall.engine.transfer import TransferOptions
     from holdall.events import Reporter
     from holdall.oci.descriptor import Descriptor
+    from holdall.store.holds import HeldContent
     from holdall.store.images import ImageStore
     from holdall.store.origins import Origins
     from holdall.store.records import ImageRecord
@@ -39,6 +40,7 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     neither is possible they are compressed anew, which makes another manifest of the same image.
     """
     from holdall.store.compressed import touch
+    from holdall.store.keeping import keeping
     from holdall.store.release import release
 
     reference = Reference.parse(name)
@@ -48,24 +50,34 @@ def push(engine: Engine, name: str, options: TransferOptions | None, reporter: R
     record = store.resolve(name)
     target = next((one.target for one in record.names if one.text == str(reference)), record.manifest)
     if target != record.manifest and members.whole(store, target):
-        index = ImageIndex(Index.parse(store.content.read(Digest.parse(target))), store.content)
-        descriptor = push_made(engine, index, reference, options, reporter)
-        store.add_digest(record, reference, str(descriptor.digest))
+        with keeping(store, members.of(store, target), index=target):
+            index = ImageIndex(Index.parse(store.content.read(Digest.parse(target))), store.content)
+            descriptor = push_made(engine, index, reference, options, reporter)
+        _note(store, record, reference, descriptor)
         return str(descriptor.digest)
-    image = store.image(record)
-    touch(store.database, [one.digest for one in image.manifest.layers])
-    try:
-        descriptor = _push(engine, image, reference, options, reporter)
-    except BlobNotFound as missing:
-        from holdall.registry.push import BlobsMissing
+    with keeping(store, [record]) as hold:
+        image = store.image(record)
+        touch(store.database, [one.digest for one in image.manifest.layers])
+        try:
+            descriptor = _push(engine, image, reference, options, reporter)
+        except BlobNotFound as missing:
+            from holdall.registry.push import BlobsMissing
 
-        if not isinstance(missing, BlobsMissing):
-            raise
-        record, image = _anew(store, record, reference, missing.digests, reporter)
-        descriptor = _push(engine, image, reference, options, reporter)
-    store.add_digest(record, reference, str(descriptor.digest))
+            if not isinstance(missing, BlobsMissing):
+                raise
+            record, image = _anew(store, hold, record, reference, missing.digests, reporter)
+            descriptor = _push(engine, image, reference, options, reporter)
+    _note(store, record, reference, descriptor)
     release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
     return str(descriptor.digest)
+
+
+def _note(store: ImageStore, record: ImageRecord, reference: Reference, descriptor: Descriptor) -> None:
+    try:
+        store.add_digest(record, reference, str(descriptor.digest))
+    except ImageNotFound:
+        # it was removed here meanwhile: the registry has it
+        pass
 
 
 def push_made(
@@ -127,7 +139,12 @@ def _courier(image: Image, reference: Reference, origins: Origins) -> socket.soc
 
 
 def _anew(
-    store: ImageStore, record: ImageRecord, reference: Reference, digests: Collection[Digest], reporter: Reporter
+    store: ImageStore,
+    hold: HeldContent,
+    record: ImageRecord,
+    reference: Reference,
+    digests: Collection[Digest],
+    reporter: Reporter,
 ) -> tuple[ImageRecord, Image]:
     """The image with these blobs compressed again, stored under the name in place of the old manifest."""
     from holdall.store.anew import compressed_anew
@@ -135,10 +152,8 @@ def _anew(
     def tell(old: Descriptor, new: Descriptor) -> None:
         reporter(Event(new.digest.short, "compressed", message=f"layer {old.digest.short} is compressed anew"))
 
-    with store.hold() as hold:
-        for diff_id in record.layers:
-            hold.keep_layer(Digest.parse(diff_id))
-        image = compressed_anew(store.image(record), hold, store.database, digests, tell)
-        changed = f"the manifest's digest is now {image.digest}, not {record.manifest}; the image ID stays"
-        reporter(Event(reference.familiar(), "changed", message=changed, done=True))
-        return store.write(image, reference), image
+    image = compressed_anew(store.image(store.at(record.id, record.manifest)), hold, store.database, digests, tell)
+    changed = f"the manifest's digest is now {image.digest}, not {record.manifest}; the image ID stays"
+    reporter(Event(reference.familiar(), "changed", message=changed, done=True))
+    hold.keep_all([one.digest for one in image.manifest.layers], [])
+    return store.write(image, reference), image

@@ -16,7 +16,7 @@ from holdall.store.database import open_database
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -72,7 +72,14 @@ class HeldContent(ContentStore):
 
     def keep_found(self, digest: Digest, diff_id: Digest) -> None:
         """Hold a blob and its layer, in one transaction."""
-        subjects = [one for one in (str(digest), f"{LAYER}{diff_id}") if one not in self._held]
+        self._keep_all((str(digest), f"{LAYER}{diff_id}"))
+
+    def keep_all(self, blobs: Iterable[Digest], layers: Iterable[Digest]) -> None:
+        """Hold many blobs and layers, in one transaction."""
+        self._keep_all((*map(str, blobs), *(f"{LAYER}{diff_id}" for diff_id in layers)))
+
+    def _keep_all(self, wanted: Iterable[str]) -> None:
+        subjects = [one for one in wanted if one not in self._held]
         if subjects:
             with self.database.transaction() as database:
                 for subject in subjects:

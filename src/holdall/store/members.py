@@ -37,6 +37,12 @@ def find(store: ImageStore, text: str, wanted: Platform) -> ImageRecord | None:
     return best[1] if best else None
 
 
+def of(store: ImageStore, target: str) -> list[ImageRecord]:
+    """The images of this store that are part of the index `target`."""
+    rows = store.database.all("SELECT image, manifest FROM members WHERE target = ? ORDER BY image", (target,))
+    return [store.at(image, manifest) for image, manifest in rows]
+
+
 def hidden(database: Database) -> set[str]:
     """IDs of images without a name that are part of what a name stands for."""
     rows = database.all(

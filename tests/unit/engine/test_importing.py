@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,12 +18,16 @@ from holdall.image.mutate import from_layers
 from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.oci.platform import host
+from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.store import archive, compressed
 from holdall.store.check import check
 from holdall.store.gc import collect
 from holdall.store.snapshots import probe
 from holdall.testing.images import layer_of, tar_of
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 NAME = "docker.io/library/app:1"
 
@@ -151,3 +156,22 @@ def test_a_claim_that_was_not_tried_poisons_nothing(tars: Engine, form: str) -> 
     assert tars.images.get(str(honest.id)).diff_ids == (str(other.diff_id),)
     row = compressed.known(tars.database(), other.descriptor.digest)
     assert row is None if form == "kept" else row is not None and row.diff_id == other.diff_id
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_an_image_that_is_removed_while_it_is_saved_is_saved_whole(engine: Engine, form: str) -> None:
+    image = image_of(*(layer_of(tar_of({name: os.urandom(1 << 20)})) for name in ("a", "b", "c")))
+    engine.images.writing.write(image, Reference.parse(NAME))
+
+    class Removing(io.BytesIO):
+        def write(self, data: ReadableBuffer, /) -> int:
+            if engine.images.list():
+                engine.images.remove(NAME)
+            return super().write(data)
+
+    out = Removing()
+    engine.images.save([NAME], out, format=form)
+    assert engine.images.list() == []
+    out.seek(0)
+    (loaded,) = engine.images.load(out)
+    assert loaded.id == str(image.id)

@@ -28,7 +28,7 @@ from holdall.oci import mediatype
 from holdall.oci.container_config import ContainerConfig
 from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
-from holdall.oci.platform import host
+from holdall.oci.platform import Platform, host
 from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.registry.options import Options
@@ -38,7 +38,7 @@ from holdall.store.check import check
 from holdall.store.gc import collect
 from holdall.store.origins import Origins
 from holdall.store.snapshots import probe
-from holdall.testing.images import image_of_files, layer_of, random_image, tar_of
+from holdall.testing.images import image_of_files, layer_of, random_image, random_index, tar_of
 from holdall.testing.registry import RegistryServer
 
 ZEROS = "0" * 64
@@ -526,3 +526,36 @@ def test_sha512(engine: Engine, server: RegistryServer) -> None:
 def check_clean_512(engine: Engine, wanted: Image) -> None:
     assert engine.images.get(str(wanted.id)).diff_ids == (str(wanted.config.diff_ids[0]),)
     assert engine.snapshots.has(str(wanted.config.diff_ids[0]))
+
+
+def test_an_image_that_is_removed_while_it_is_pushed_arrives_whole(engine: Engine, server: RegistryServer) -> None:
+    wanted = two_layers()
+    name = f"{server.host}/team/app:1"
+    engine.images.writing.write(wanted, Reference.parse(name))
+
+    def remove(_event: Event) -> None:
+        if engine.images.list():
+            engine.images.remove(name)
+
+    assert engine.images.push(name, reporter=remove) == str(wanted.digest)
+    assert engine.images.list() == []
+    check_clean(engine)
+    pull(engine, server)
+    check_stored(engine, wanted)
+
+
+def test_an_index_of_which_images_are_removed_while_it_is_pushed_arrives_whole(
+    engine: Engine, server: RegistryServer
+) -> None:
+    made = random_index(9)
+    name = f"{server.host}/team/app:1"
+    for member in [made.image(Platform.parse(name)) for name in ("linux/amd64", "linux/arm64")]:
+        engine.images.writing.write(member, Reference.parse(name), index=made.index, member=True)
+
+    def remove(_event: Event) -> None:
+        if engine.images.list(all=True):
+            engine.images.remove(name)
+
+    assert engine.images.push(name, reporter=remove) == str(made.digest)
+    assert engine.images.list(all=True) == []
+    check_clean(engine)
