@@ -84,19 +84,20 @@ class BlobFiles:
 
     def take(self, upload: str) -> FileWriting | None:
         """See `Blobs`."""
-        fd = os.open(self.upload_path(upload), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        path = self.upload_path(upload)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             status = os.fstat(fd)
+            # whoever had the lock before may have discarded it, or made a blob of it, which nobody may write to
+            if not os.path.samestat(status, os.stat(path)):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         except BlockingIOError:
             os.close(fd)
             return None
         except BaseException:
             os.close(fd)
             raise
-        if not status.st_nlink:
-            os.close(fd)
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.upload_path(upload))
         return FileWriting(self, upload, fd, status.st_size)
 
     def offset(self, upload: str) -> int | None:
