@@ -74,14 +74,14 @@ class Collector:
         for upload in list(self._blobs.uploads()):
             touched = self._blobs.touched(upload)
             if touched is not None and touched < before:
-                yield self._upload(upload)
+                yield self._upload(upload, before)
         for upload in self._catalog.stale_uploads(before, BATCH):
             if self._blobs.offset(upload) is None:
                 if not self._dry:
                     self._catalog.end(upload)
                 yield [Waste("upload", upload)]
 
-    def _upload(self, upload: str) -> list[Waste]:
+    def _upload(self, upload: str, before: float) -> list[Waste]:
         size = self._blobs.offset(upload) or 0
         if self._dry:
             return [Waste("upload", upload, size)]
@@ -92,6 +92,9 @@ class Collector:
         if writing is None:
             return []
         with writing:
+            touched = self._blobs.touched(upload)
+            if touched is None or touched >= before:  # somebody went on with it before we had it
+                return []
             writing.discard()
         self._catalog.end(upload)
         return [Waste("upload", upload, size)]
