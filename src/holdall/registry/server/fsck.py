@@ -81,9 +81,13 @@ class Check:
         if not self._repair:
             return ""
         self._catalog.forget_blob(text)
-        digest = Digest.parse(text)
-        self._catalog.sweep(text, lambda: self._blobs.condemn(digest), lambda: self._blobs.remove(digest))
+        self._sweep(text)
         return "removed"
+
+    def _sweep(self, text: str) -> bool:
+        """Remove a blob's bytes, unless it has a row (again)."""
+        digest = Digest.parse(text)
+        return self._catalog.sweep(text, lambda: self._blobs.condemn(digest), lambda: self._blobs.remove(digest))
 
     def _manifests(self) -> Iterator[Problem]:
         after = 0
@@ -113,5 +117,9 @@ class Check:
     def _strays(self) -> Iterator[Problem]:
         for found in self._blobs.strays(time.time() - FRESH_SECONDS):
             for digest, _ in found:
-                if not self._catalog.known(digest):
-                    yield Problem("stray", digest, "bytes that no row names", self._forget(digest))
+                if self._catalog.known(digest):
+                    continue
+                if not self._repair:
+                    yield Problem("stray", digest, "bytes that no row names")
+                elif self._sweep(digest):  # else somebody has just pushed it
+                    yield Problem("stray", digest, "bytes that no row names", "removed")
