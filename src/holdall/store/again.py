@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from holdall.store.compressed import can_be_had
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from holdall.image.image import Image
+    from holdall.image.image import Image, Layer
     from holdall.oci.reference import Reference
     from holdall.store.images import ImageStore
     from holdall.store.records import ImageRecord
@@ -28,5 +30,12 @@ def same(store: ImageStore, image: Image, reference: Reference | None) -> ImageR
     found = store.at(str(image.id), manifest)
     # fsck may have dropped some of it: writing the image is how it comes back
     blobs = (image.digest, image.id)
-    is_whole = all(map(store.content.has, blobs)) and all(map(store.snapshots.has, found.layers))
+    is_whole = all(map(store.content.has, blobs)) and all(_is_whole(store, layer) for layer in image.layers)
     return found if is_whole else None
+
+
+def _is_whole(store: ImageStore, layer: Layer) -> bool:
+    if not store.snapshots.has(str(layer.diff_id)):
+        return False
+    digest = layer.descriptor.digest
+    return store.content.has(digest) or (store.content.has(layer.diff_id) and can_be_had(store.database, digest))

@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import ExitStack
 
-from holdall.errors import ImageNotFound, IntegrityError, InvalidManifest, InvalidMediaType
+from holdall.errors import BlobNotFound, ImageNotFound, IntegrityError, InvalidManifest, InvalidMediaType
 from holdall.events import Event, silent
 from holdall.image.mutate import with_media_types
 from holdall.image.validate import check_image
@@ -153,7 +153,7 @@ def _take(store: ImageStore, image: Image, hold: HeldContent, progress: Reporter
         try:
             for layer in image.layers:
                 if not _is_needless(store, layer, hold, pulled=pulled):
-                    _copy(layer, hold, progress)
+                    _copy(store, layer, hold, progress)
                 diff_id = str(layer.diff_id)
                 if diff_id in made:
                     continue
@@ -204,16 +204,20 @@ def _is_needless(store: ImageStore, layer: Layer, hold: HeldContent, *, pulled: 
     row = compressed.known(store.database, digest)
     if row is not None and (row.diff_id != layer.diff_id or row.descriptor.size != size):
         return False
-    if compressed.can_be_had(store.database, digest):
-        return True
-    part = (str(digest), size)
-    return store.database.one("SELECT 1 FROM parts WHERE digest = ? AND size = ?", part) is not None
+    return compressed.can_be_had(store.database, digest)
 
 
-def _copy(layer: Layer, hold: HeldContent, progress: Reporter) -> None:
+def _copy(store: ImageStore, layer: Layer, hold: HeldContent, progress: Reporter) -> None:
     subject, size = layer.descriptor.digest.short, layer.descriptor.size
-    if copy_blob(layer.source, hold, layer.descriptor):
-        progress(Event(subject, "stored", size, size))
+    try:
+        if copy_blob(layer.source, hold, layer.descriptor):
+            progress(Event(subject, "stored", size, size))
+    except BlobNotFound:
+        # another image does without it, too: of what is here its tar can be compressed anew
+        part = (str(layer.descriptor.digest), size)
+        row = store.database.one("SELECT 1 FROM parts WHERE digest = ? AND size = ?", part)
+        if row is None or not store.content.has(layer.diff_id):
+            raise
 
 
 def _listed(store: ImageStore, image: Image) -> Descriptor:

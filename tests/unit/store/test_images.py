@@ -19,8 +19,13 @@ from holdall.oci.platform import host
 from holdall.oci.reference import Reference
 from holdall.paths import Paths
 from holdall.record import replace
+from holdall.store.anew import unavailable
 from holdall.store.check import check
+from holdall.store.content import ContentStore
+from holdall.store.database import Database
 from holdall.store.images import ImageStore
+from holdall.store.snapshots.erofs import ErofsSnapshots
+from holdall.store.snapshots.overlay import OverlaySnapshots
 from holdall.testing.images import blobs_of, image_of_files, layer_of, random_image, random_index, tar_of
 
 if TYPE_CHECKING:
@@ -334,6 +339,24 @@ def test_an_image_that_is_here_by_another_manifest_may_come_without_a_name(image
     assert images.resolve("one").manifest == str(first.digest)
     images.write(second, ref("two"))
     assert images.write(second).manifest == str(second.digest)
+    assert healthy(images)
+
+
+@pytest.mark.parametrize("driver", [OverlaySnapshots, ErofsSnapshots])
+def test_a_blob_that_was_dropped_comes_back_with_the_image(
+    database: Database, content: ContentStore, paths: Paths, driver: type[OverlaySnapshots | ErofsSnapshots]
+) -> None:
+    """As fsck drops one that is damaged, and says to load the image again."""
+    images = ImageStore(database, content, driver(paths))
+    image = image_of_files([{"f": b"same" * 100}], compression="zstd")
+    digest = image.layers[0].descriptor.digest
+    images.write(image, ref("one"))
+    with database.transaction():
+        # of the bytes of others there is no recipe
+        database.execute("DELETE FROM compressed")
+    Path(content.path(digest)).unlink(missing_ok=True)
+    images.write(image, ref("one"))
+    assert unavailable(image, content) == ()
     assert healthy(images)
 
 
