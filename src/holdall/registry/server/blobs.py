@@ -115,11 +115,18 @@ async def _send(exchange: Exchange, response: web.StreamResponse, file: BinaryIO
         await response.write_eof()
         if response.status == 200:
             exchange.note("pull", str(exchange.route.digest), int(response.headers["Content-Length"]))
-    except (TimeoutError, ConnectionError, Unavailable):  # the answer has begun: breaking off is all that can be said
-        response.force_close()
-        if transport is not None:
-            transport.abort()
+    except OSError as err:
+        break_off(exchange, response, err)
     return response
+
+
+def break_off(exchange: Exchange, response: web.StreamResponse, err: OSError) -> None:
+    """End an answer that has begun: another one would be taken for its bytes. Raises `err` if it is our storage's."""
+    response.force_close()
+    if exchange.request.transport is not None:
+        exchange.request.transport.abort()
+    if not isinstance(err, (TimeoutError, ConnectionError, Unavailable)):
+        raise err
 
 
 async def copy(

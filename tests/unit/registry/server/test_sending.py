@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,3 +79,26 @@ def _is(name: str, encoded: str) -> bool:
         return os.readlink(f"/proc/self/fd/{name}").endswith(encoded)
     except OSError:
         return False
+
+
+async def test_a_disk_that_fails_ends_the_answer_it_has_begun(
+    server: Server, large: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    really = os.sendfile
+
+    def broken(to: int, file: int, offset: int, count: int) -> int:
+        if offset:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(to, file, offset, min(count, 1_000))
+
+    monkeypatch.setattr(sending.os, "sendfile", broken)
+    reader, writer = await _reader(server, large)
+    await reader.readuntil(b"\r\n\r\n")
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            found += data
+    writer.close()
+    assert not found.strip(b"\0")
+    server.app.log.flush()
+    assert "Input/output error" in (tmp_path / "access.log").read_text()

@@ -59,16 +59,13 @@ async def _send(exchange: Exchange, fetch: Fetch, file: BinaryIO) -> web.StreamR
     else:
         exchange.spend(end - first)
     await response.prepare(exchange.request)
-    transport = exchange.request.transport
     try:
         await _follow(exchange, response, fetch, file, first, end)
         await response.write_eof()
         if status == 200:
             exchange.note("pull", str(fetch.digest), fetch.size or 0)
-    except (TimeoutError, ConnectionError):
-        response.force_close()
-        if transport is not None:
-            transport.abort()
+    except OSError as err:
+        blobs.break_off(exchange, response, err)
     return response
 
 
