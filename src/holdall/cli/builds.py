@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MODES = ("auto", "tty", "plain", "rawjson", "quiet")
 VARIABLE = "BUILDKIT_PROGRESS"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def mode(text: str | None) -> str:
@@ -30,6 +32,28 @@ def mode(text: str | None) -> str:
         where = "--progress" if text else VARIABLE
         raise InvalidOption(f'invalid value "{chosen}" for {where}', hint=f"use one of {', '.join(MODES)}")
     return chosen
+
+
+class Ended(KeyboardInterrupt):
+    """A signal came that ends a build as Ctrl-C does; `code` is the exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def heed_signals() -> None:
+    """From now on what CI systems, timeout(1) and closed terminals send raises Ended: half-made layers are removed.
+
+    What is ignored, as under nohup(1), stays so.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise Ended(number)
+
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 class Report:

@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> int:
         if state is not None and state.debug:
             _print_traceback()
         return report(err, command)
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as err:
+        return getattr(err, "code", 130)
     except BrokenPipeError:
         return 128 + 13
     except OSError as err:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -73,13 +74,20 @@ def test_a_failure_stops_the_others_and_is_told_with_its_last_lines(workshop: Wo
     workshop.rests()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_ended_build_leaves_no_container(workshop: Workshop, number: int) -> None:
+    def halves() -> set[str]:
+        return {name for name in os.listdir(workshop.store.paths.ingest) if name.startswith("new-")}
+
+    before = halves()
     build = workshop.begin(FAILING.format(own()).replace("exit 4", "sleep 600"))
     eventually(lambda: len(workshop.store.run("ps", "-q").split()) == 2)
+    assert len(halves() - before) == 2
     build.send_signal(number)
     done = finish(build)
-    assert done.returncode == (130 if number == signal.SIGINT else -number)
+    assert done.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    # what a killed one leaves is for `system gc`
+    assert number == signal.SIGKILL or halves() == before
     workshop.rests()
     assert workshop.build("FROM bb\nRUN true\n")
 

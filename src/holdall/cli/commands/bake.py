@@ -144,9 +144,10 @@ def _check(state: State, asked: Mapping[str, BuildOptions]) -> int:
 def _build(state: State, options: Namespace, asked: Mapping[str, BuildOptions]) -> int:
     from holdall.build.outputs import uses_stream
     from holdall.cli.build_limits import jobs
-    from holdall.cli.builds import Report
+    from holdall.cli.builds import Report, heed_signals
     from holdall.engine.bakes import Bake
 
+    heed_signals()
     with Report(state, quiet=options.quiet, progress=options.progress) as report:
         made = Bake(state.engine, asked, report, jobs=jobs(options.jobs)).run()
     if options.metadata_file:

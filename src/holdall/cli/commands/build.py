@@ -60,8 +60,9 @@ def arguments(parser: Parser) -> None:
 def main(state: State, options: Namespace) -> int:
     """Run the command."""
     from holdall.build.outputs import uses_stream
-    from holdall.cli.builds import Report
+    from holdall.cli.builds import Report, heed_signals
 
+    heed_signals()
     method, form = build_calls.parse(options.call, check=options.check)
     asked = _asked(options)
     if method != "build":
