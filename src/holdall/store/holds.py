@@ -93,6 +93,9 @@ class HeldContent(ContentStore):
         try:
             with self.database.transaction() as database:
                 database.execute("DELETE FROM holds WHERE holder = ?", (self._name,))
+        except NoSpace:
+            # without the lock the rows mean nothing, and the next sweep drops them
+            pass
         finally:
             self._lock.remove()
             self.database.close()

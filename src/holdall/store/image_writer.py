@@ -71,7 +71,8 @@ def write(
         target = str(index.digest) if index is not None and member else ""
         garbage = _commit(store, image, listed, infos, names, parent, target)
     settle(store, garbage)
-    release(store.database, store.content.paths, [one.digest for one in image.manifest.layers])
+    layers = [one.digest for one in image.manifest.layers]
+    deleting(store.database, lambda: release(store.database, store.content.paths, layers))
     _keep_budget(store)
     try:
         return store.at(str(image.id), str(image.digest))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 
 from holdall.record import record
 from holdall.store.holds import LAYER, drop_dead
@@ -78,10 +79,15 @@ def steps(
         _drop_dead(database, paths)
     while todo:
         began = time.monotonic()
-        step = deleting(database, lambda: _Step(database, paths, snapshots, dry_run=dry_run).run(todo))
-        took = time.monotonic() - began
+        step = _Step(database, paths, snapshots, dry_run=dry_run)
+        try:
+            deleting(database, partial(step.run, todo))
+            took = time.monotonic() - began
+        finally:
+            # what was renamed away is out of reach, even if the disk is too full to commit
+            swept = step.finish()
         del todo[: step.done]
-        yield step.finish()
+        yield swept
         if todo:
             time.sleep(took)
 
@@ -126,8 +132,9 @@ class _Step:
         self._asides: dict[str, Aside] = {}
         self.done = 0
 
-    def run(self, todo: list[tuple[str, bool]]) -> _Step:
-        """Rename garbage away until the time is up."""
+    def run(self, todo: list[tuple[str, bool]]) -> None:
+        """Rename garbage away until the time is up. Once more when the disk was full."""
+        self.done = 0
         with self._database.transaction():
             until = time.monotonic() + STEP_SECONDS
             drop_dead(self._database, self._paths)
@@ -141,7 +148,6 @@ class _Step:
                 self.done += 1
                 if time.monotonic() > until:
                     break
-        return self
 
     def _take(self, name: str, *, is_layer: bool) -> None:
         if not is_layer:

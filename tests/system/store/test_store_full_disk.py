@@ -93,13 +93,34 @@ def test_a_compressed_archive_too_large_to_spool_leaves_nothing(images: ImageSto
     nothing_half(images)
 
 
+def fill(path: Path) -> None:
+    """Take all the room there is."""
+    with path.open("wb", buffering=0) as stream:
+        for piece in (65536, 512):
+            with pytest.raises(OSError, match="No space"):
+                while True:
+                    stream.write(bytes(piece))
+
+
+def test_what_came_before_the_disk_was_full_is_taken_away(images: ImageStore) -> None:
+    """Not even the rows that hold it can be deleted then."""
+    paths = images.content.paths
+    data = os.urandom(2 << 20)
+    with pytest.raises(NoSpace), images.hold() as hold:
+        hold.put(Descriptor("a/b", Digest.of(data), len(data)), data)
+        fill(Path(paths.root, "filler"))
+        hold.put(Descriptor("a/b", Digest.of(data[1:]), len(data) - 1), data[1:])
+    assert list(images.content.digests()) == []
+    images.write(random_image(3, layers=1, files=3), Reference.parse("next"))
+    nothing_half(images)
+    assert images.database.all("SELECT * FROM holds") == []
+
+
 def test_a_full_store_can_still_be_emptied(images: ImageStore) -> None:
     paths = images.content.paths
     images.write(random_image(1, layers=1, files=8, size=100_000), Reference.parse("image"))
     filler = Path(paths.root, "filler")
-    with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
-        while True:
-            stream.write(bytes(65536))
+    fill(filler)
     with pytest.raises(NoSpace):
         Volumes(paths, images.database).create("data")
         for number in range(1000):
