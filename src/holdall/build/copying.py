@@ -22,7 +22,7 @@ from holdall.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from holdall.build.modes import Mode
     from holdall.build.tree import Match, Tree
@@ -54,11 +54,15 @@ class Request:
 
 @record
 class Piece:
-    """One entry of the layer and where a file's content comes from: an item of the tree, or bytes."""
+    """One entry of the layer and where a file's content comes from: an item of the tree, or bytes.
+
+    `inode` is the (device, inode) of what has several names in the tree.
+    """
 
     entry: Entry
     item: Item | None = None
     data: bytes = b""
+    inode: tuple[int, int] | None = None
 
 
 def matches(request: Request, tree: Tree) -> list[Match]:
@@ -109,7 +113,6 @@ class _Plan:
         self.below = Below(lower)
         self.pieces: dict[str, Piece] = {}
         self.ways: list[str] = []
-        self.linked: dict[tuple[int, int], str] = {}
         self.excludes = IgnoreRules(request.excludes) if request.excludes else None
 
     def made(self, chosen: list[Match]) -> tuple[Piece, ...]:
@@ -125,7 +128,16 @@ class _Plan:
         for name in (*self.ways, *map(posixpath.dirname, self.pieces)):
             self._way(name, ways)
         self.pieces.update(ways)
-        return tuple([self.pieces[name] for name in sorted(self.pieces)])
+        return tuple(self._sorted())
+
+    def _sorted(self) -> Iterator[Piece]:
+        """By name. Of several names of one file the first is the file: a link is of something that is there before."""
+        first: dict[tuple[int, int], str] = {}
+        for name, piece in sorted(self.pieces.items()):
+            if piece.inode is None or first.setdefault(piece.inode, name) == name:
+                yield piece
+            else:
+                yield Piece(self._entry(name, Kind.HARDLINK, 0, link=first[piece.inode]))
 
     def _take(self, match: Match, destination: str, *, into: bool) -> None:
         assert self.tree is not None
@@ -164,10 +176,7 @@ class _Plan:
         if self.tree.own and kind not in (Kind.CHAR, Kind.BLOCK):
             entry = self._entry(target, kind, stat.S_IMODE(status.st_mode), size, link=item.link)
             return Piece(entry, item if size else None)
-        if not self.tree.own and kind is not Kind.DIRECTORY and status.st_nlink > 1:
-            first = self.linked.setdefault((status.st_dev, status.st_ino), target)
-            if first != target:
-                return Piece(self._entry(target, Kind.HARDLINK, 0, link=first))
+        linked = not self.tree.own and kind is not Kind.DIRECTORY and status.st_nlink > 1
         owner = self.request.owner or ((0, 0) if self.tree.own else (status.st_uid, status.st_gid))
         device = status.st_rdev if kind in (Kind.CHAR, Kind.BLOCK) else 0
         entry = Entry(
@@ -175,7 +184,7 @@ class _Plan:
             self.request.epoch * NS, os.fsencode(item.link), os.major(device), os.minor(device),
             self.tree.attributes(item) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
         )  # fmt: skip
-        return Piece(entry, item if size else None)
+        return Piece(entry, item if size else None, inode=(status.st_dev, status.st_ino) if linked else None)
 
     def _entry(self, target: str, kind: Kind, mode: int, size: int = 0, *, link: str = "") -> Entry:
         uid, gid = self.request.owner or (0, 0)

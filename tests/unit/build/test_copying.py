@@ -154,3 +154,26 @@ def test_files_of_stages_keep_owners_attributes_and_hard_links(folder: Path) -> 
     assert (stage["to/null"].major, stage["to/null"].minor) == (1, 3)
     context = planned(folder, Request(("x",), "/to"))
     assert (context["to/a.txt"].uid, context["to/a.txt"].xattrs, context["to/other"].kind) == (0, {}, Kind.FILE)
+
+
+def test_names_of_one_file_that_are_met_in_any_order(folder: Path) -> None:
+    (folder / "z/Etc").mkdir(parents=True)
+    (folder / "z/UTC").write_text("zone")
+    os.link(folder / "z/UTC", folder / "z/Etc/UTC")
+    os.link(folder / "z/UTC", folder / "z/Zulu")
+    for sources, first, *links in ((("z",), "Etc/UTC", "UTC", "Zulu"), (("z/Zulu", "z/UTC"), "UTC", "Zulu")):
+        found = planned(folder, Request(sources, "/to/"), own=False)
+        kinds = [(name, one.kind, one.link) for name, one in found.items() if one.kind is not Kind.DIRECTORY]
+        linked = [(f"to/{name}", Kind.HARDLINK, f"to/{first}".encode()) for name in links]
+        assert kinds == [(f"to/{first}", Kind.FILE, b""), *linked]
+
+
+def test_a_name_that_another_source_replaces_is_no_link_any_more(folder: Path) -> None:
+    os.link(folder / "x/a.txt", folder / "x/b.txt")
+    (folder / "w").mkdir()
+    (folder / "w/a.txt").write_text("another")
+    found = planned(folder, Request(("x", "w"), "/to/"), own=False)
+    assert [(found[name].kind, found[name].size) for name in ("to/a.txt", "to/b.txt")] == [
+        (Kind.FILE, len("another")),
+        (Kind.FILE, len("x/a.txt")),
+    ]
