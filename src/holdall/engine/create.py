@@ -44,8 +44,13 @@ def create(engine: Engine, options: CreateOptions, reporter: Reporter) -> tuple[
         fill = copy_targets(options.mounts, mounts)
         if fill:
             from holdall.engine.copyup import copy_up
+            from holdall.store.busy import busy
 
-            copy_up(engine, container_id, image.diff_ids, fill)
+            folder = engine.paths.container(container_id)
+            with busy(engine.paths, folder):
+                copy_up(engine, container_id, image.diff_ids, fill)
+                # as young as any new one again, to `gc`
+                os.utime(folder)
         row = insert(engine, container_id, options, config, image.id)
     except BaseException:
         engine.containers.discard(container_id)

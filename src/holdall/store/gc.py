@@ -12,6 +12,7 @@ import time
 from holdall.record import record
 from holdall.store import layout_index, locks, scratch
 from holdall.store.budget import BLOB, PART, keep
+from holdall.store.busy import idle
 from holdall.store.leases import Leases
 from holdall.store.rows import sweep_rows
 from holdall.store.sweep import steps as sweep_steps
@@ -139,11 +140,14 @@ def _trash(paths: Paths, snapshots: Snapshotter, *, dry_run: bool) -> Iterator[G
 
 def _containers(database: Database, paths: Paths, *, dry_run: bool) -> Iterator[Garbage]:
     for path in container_folders_without_row(database, paths):
-        size = disk_usage(path)
-        if not dry_run:
-            aside = set_aside(path)
-            if aside is not None:
-                aside.remove()
+        with idle(paths, path) as is_garbage:
+            # a copied root takes as long as it takes
+            if not (is_garbage and path in container_folders_without_row(database, paths)):
+                continue
+            size = disk_usage(path)
+            aside = None if dry_run else set_aside(path)
+        if aside is not None:
+            aside.remove()
         yield Garbage("container folder", path, size)
 
 
@@ -172,8 +176,12 @@ def _leases(database: Database, *, dry_run: bool) -> tuple[Lease, ...]:
 def _volumes(database: Database, paths: Paths, *, dry_run: bool) -> Iterator[Garbage]:
     volumes = Volumes(paths, database)
     for name in volumes.folders_without_row():
-        if not dry_run:
-            volumes.create(name)
+        with idle(paths, f"{paths.volumes}/{name}") as is_lost:
+            # one that is being removed has no row, and is to have none
+            if not (is_lost and name in volumes.folders_without_row()):
+                continue
+            if not dry_run:
+                volumes.create(name)
         yield Garbage("volume", name)
 
 

@@ -93,8 +93,11 @@ class Volumes:
 
     def remove(self, name: str) -> None:
         """Delete a volume no container uses, and its data. Raises VolumeNotFound, VolumeInUse, SystemFailure."""
-        deleting(self._database, lambda: self._forget(name))
-        self.remove_folder(name)
+        from holdall.store.busy import busy
+
+        with busy(self._paths, f"{self._paths.volumes}/{name}"):
+            deleting(self._database, lambda: self._forget(name))
+            self.remove_folder(name)
 
     def _forget(self, name: str) -> None:
         with self._database.transaction() as database:

@@ -16,8 +16,9 @@ from holdall.store.containers import ContainerRow, Containers
 from holdall.store.gc import collect
 from holdall.store.images import ImageStore
 from holdall.store.leases import Leases
+from holdall.store.snapshots import copy, copying
 from holdall.store.volumes import Volumes
-from holdall.testing.images import random_image
+from holdall.testing.images import image_of_files, random_image
 
 DATA = b"orphan"
 BLOB = Descriptor("a/b", Digest.of(DATA), len(DATA))
@@ -168,3 +169,40 @@ def test_collecting_is_quick_on_a_quiet_store(images: ImageStore) -> None:
     start = time.perf_counter()
     run(images)
     assert time.perf_counter() - start < 0.5
+
+
+def test_a_root_that_takes_long_to_copy_is_no_garbage(
+    images: ImageStore, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = images.write(image_of_files([{"file": b"text"}]), Reference.parse("kept"))
+    found = []
+    copy_stack = copying.copy_stack
+
+    def slow(lowers: tuple[str, ...], target: str) -> None:
+        copy_stack(lowers, target)
+        monkeypatch.setattr(gc, "GRACE_SECONDS", -1.0)
+        found.append(run(images))
+
+    monkeypatch.setattr(copying, "copy_stack", slow)
+    copy.CopySnapshots(paths).prepare("c" * 64, record.layers)
+    assert found == [[]]
+    assert Path(paths.container("c" * 64), "rootfs/file").read_bytes() == b"text"
+
+
+def test_a_volume_on_its_way_out_does_not_come_back(
+    images: ImageStore, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = Volumes(paths, images.database)
+    volumes.create("data")
+    found = []
+    forget = volumes._forget
+
+    def slow(name: str) -> None:
+        forget(name)
+        found.append(run(images))
+
+    monkeypatch.setattr(volumes, "_forget", slow)
+    volumes.remove("data")
+    assert found == [[]]
+    assert volumes.list() == ()
+    assert os.listdir(paths.volumes) == []

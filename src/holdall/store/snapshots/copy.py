@@ -24,6 +24,7 @@ class CopySnapshots(OverlaySnapshots):
 
     def prepare(self, container_id: str, diff_ids: Sequence[str] = ()) -> None:
         """Copy the layers into the container's folder. Raises NoSpace, NotPermitted, SystemFailure, StoreCorrupt."""
+        from holdall.store.busy import busy
         from holdall.store.snapshots.compare import MARK
         from holdall.store.snapshots.copying import copy_stack
         from holdall.store.trees import remove_tree
@@ -38,10 +39,12 @@ class CopySnapshots(OverlaySnapshots):
             remove_tree(unfinished)
             os.mkdir(unfinished, 0o755)
             os.chmod(unfinished, 0o755)
-            with self.view(diff_ids) as lowers:
+            with busy(self.paths, folder), self.view(diff_ids) as lowers:
                 if diff_ids:
                     self._like_base(unfinished, diff_ids[0])
                 copy_stack(lowers, unfinished)
+                # as young as any new one again
+                os.utime(folder)
             mark = f"{folder}/{MARK}"
             if os.path.exists(mark):
                 os.unlink(mark)
