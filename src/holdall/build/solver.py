@@ -77,7 +77,9 @@ class Solver:
         base = self._bases[stage.index]
         before = dependencies.base_stage(self.build.dockerfile, stage, base.image)
         if before is not None:
-            return replace(self.state(before), cmd_set=False), ()
+            state = self.state(before)
+            rest = replace(state.config, on_build=())
+            return replace(state, config=rest, cmd_set=False), state.config.on_build
         platform = Platform.parse(base.platform) if base.platform else self.platform
         if base.image == SCRATCH:
             return replacing.empty_state(platform), ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -160,6 +161,17 @@ def test_triggers_need_stages_too(workshop: Workshop) -> None:
     done = workshop.attempt(text)
     assert done.returncode == 0, done.stderr
     assert "[stage-1 1/2] COPY --from=made /made /from-made" in done.stderr
+
+
+def test_triggers_of_a_stage_are_executed_by_stages_that_begin_with_it(workshop: Workshop) -> None:
+    text = f"FROM bb AS made\nRUN echo {own()} > /made\nFROM bb AS triggers\nONBUILD COPY --from=made /made /got\n"
+    text += "ONBUILD ENV A=1\nFROM triggers AS next\nRUN cat /got\nFROM next\nRUN busybox mv /got /moved\n"
+    image = workshop.build(text)
+    assert workshop.shown(image, "sh", "-c", "echo $A /moved /g*").split() == ["1", "/moved", "/g*"]
+    config = json.loads(workshop.store.run("image", "inspect", image))[0]["Config"]
+    assert not config.get("OnBuild")
+    image = workshop.build(text, "--target", "triggers")
+    assert len(json.loads(workshop.store.run("image", "inspect", image))[0]["Config"]["OnBuild"]) == 2
 
 
 def test_steps_whose_files_only_look_new_are_found_by_content(workshop: Workshop) -> None:
