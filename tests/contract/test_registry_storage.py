@@ -159,6 +159,28 @@ def test_a_discarded_upload_is_gone(both: Both) -> None:
         both.blobs.take(UPLOAD)
 
 
+def test_a_lease_does_not_run_out_while_an_upload_of_its_time_goes_on(both: Both) -> None:
+    def stale() -> list[str]:
+        found = both.catalog.stale_links(time.time(), (0, 0), 9)
+        return [digest for _, _, _, digest in found]
+
+    digest = both.push("a", b"one", until=PAST)
+    both.catalog.begin(OTHER, Session("b", "sha256", PAST - 0.5))
+    ((repository, blob, *_),) = both.catalog.stale_links(time.time(), (0, 0), 9)
+    both.catalog.begin(UPLOAD, Session("a", "sha256", PAST - 0.5))
+    assert stale() == []
+    assert both.catalog.drop_links(time.time(), [(repository, blob)]) == 0
+    both.catalog.end(UPLOAD)
+    both.catalog.begin(UPLOAD, Session("a", "sha256", PAST + 0.5))
+    assert stale() == [str(digest)]
+    both.catalog.renew("a", PAST + 0.5, LATER)
+    both.catalog.renew("b", PAST - 0.5, LATER)
+    assert stale() == [str(digest)]
+    both.catalog.renew("a", PAST - 0.5, LATER)
+    assert stale() == []
+    assert both.catalog.drop_links(time.time(), [(repository, blob)]) == 0
+
+
 def test_an_upload_cannot_begin_twice(both: Both) -> None:
     both.blobs.begin(UPLOAD)
     with pytest.raises(FileExistsError):

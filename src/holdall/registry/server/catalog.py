@@ -66,6 +66,15 @@ class SqlCatalog(SqlUse):
             )
             return done.rowcount == 1
 
+    def renew(self, repository: str, since: float, until: float) -> None:
+        """See `Catalog`. As `lease`, it leaves alone what has more than half of its lease."""
+        with self._writing(durable=False) as db:
+            db.execute(
+                "UPDATE links SET leased = ? WHERE repository = (SELECT id FROM repositories WHERE name = ?)"
+                " AND leased >= ? AND leased < ?",
+                (until, repository, since, (until + time.time()) / 2),
+            )
+
     def mount(self, source: str, target: str, digest: str, until: float, bounds: Sequence[Bound] = ()) -> bool:
         """See `Catalog`."""
         with self._writing() as db:

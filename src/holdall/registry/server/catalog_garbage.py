@@ -36,10 +36,15 @@ if TYPE_CHECKING:
 STEP = 50
 """Rows removed in one transaction, which others wait for."""
 
+# a push may take longer than a lease: what it brought stays until its uploads have ended
+_BEING_PUSHED = (
+    "EXISTS (SELECT 1 FROM uploads u JOIN repositories p ON p.name = u.repository"
+    " WHERE p.id = l.repository AND u.started < l.leased)"
+)
 # CROSS JOIN keeps SQLite from looking at all manifests of the repository for each digest
 _UNUSED = (
     "l.leased < ? AND NOT EXISTS (SELECT 1 FROM members x CROSS JOIN manifests m"
-    " WHERE x.digest = b.digest AND m.id = x.manifest AND m.repository = l.repository)"
+    f" WHERE x.digest = b.digest AND m.id = x.manifest AND m.repository = l.repository) AND NOT {_BEING_PUSHED}"
 )
 LOOSE = (
     "m.pushed < ? AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.manifest = m.id AND u.pulled >= ?)"
@@ -91,7 +96,7 @@ class SqlGarbage:
                     "DELETE FROM links AS l WHERE l.repository = ? AND l.blob = ? AND l.leased < ?"
                     " AND NOT EXISTS (SELECT 1 FROM blobs b CROSS JOIN members x CROSS JOIN manifests m"
                     " WHERE b.id = l.blob AND x.digest = b.digest AND m.id = x.manifest"
-                    " AND m.repository = l.repository)",
+                    f" AND m.repository = l.repository) AND NOT {_BEING_PUSHED}",
                     (*link, now),
                 )
                 gone += done.rowcount

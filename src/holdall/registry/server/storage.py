@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         def lease(self, repository: str, digest: str, until: float) -> bool:
             """Keep a blob from collection until then (never shortens; need not be durable). False: not there."""
 
+        def renew(self, repository: str, since: float, until: float) -> None:
+            """Lengthen the leases that had not run out at `since` (need not be durable)."""
+
         def mount(self, source: str, target: str, digest: str, until: float, bounds: Sequence[Bound] = ()) -> bool:
             """Give `target` a blob that `source` has. False when `source` does not have it. Raises OverQuota."""
 
@@ -159,7 +162,10 @@ if TYPE_CHECKING:
             """Rows of each kind, for metrics: repositories, tags, manifests, blobs, bytes, uploads."""
 
         def stale_links(self, now: float, after: tuple[int, int], limit: int) -> Sequence[tuple[int, int, str, str]]:
-            """Of the next links (repository, blob), those with no lease and no manifest: ids, repository, digest."""
+            """Of the next links (repository, blob), those with no lease and no manifest: ids, repository, digest.
+
+            A lease does not run out while there is an upload to the repository that began before its end.
+            """
 
         def next_links(self, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
             """Where the page of links after `after` ends, None behind the last."""

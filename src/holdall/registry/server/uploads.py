@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 5.0
 HOLD_STEP = 0.05
+LONG = 1 / 60
+"""Of a lease: an upload that took longer renews those of the blobs that may belong to the same push."""
 MAX_HOLDERS = 100
 
 _RANGE = r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?"
@@ -45,7 +47,7 @@ async def begin(exchange: Exchange) -> web.StreamResponse:
         async with _hold(exchange, upload) as writing:
             try:
                 await _receive(exchange, upload, writing, digest.algorithm, whole=True)
-                return await _finish(exchange, upload, writing, digest)
+                return await _finish(exchange, upload, writing, digest, time.time())
             except BaseException:
                 await exchange.shelf.work(writing.discard)
                 raise
@@ -84,14 +86,14 @@ async def append(exchange: Exchange) -> web.StreamResponse:
 async def finish(exchange: Exchange) -> web.StreamResponse:
     """PUT: the last chunk, if any, and the digest of the whole."""
     upload = exchange.route.upload
-    await _session(exchange)
+    session = await _session(exchange)
     given = exchange.query("digest")
     if not given:
         raise Refusal("DIGEST_INVALID", "the digest of the blob is missing")
     digest = parse_digest(given)
     async with _hold(exchange, upload) as writing:
         await _receive(exchange, upload, writing, digest.algorithm)
-        return await _finish(exchange, upload, writing, digest)
+        return await _finish(exchange, upload, writing, digest, session.started)
 
 
 async def cancel(exchange: Exchange) -> web.StreamResponse:
@@ -198,9 +200,17 @@ def _limit(exchange: Exchange, upload: str, writing: Writing, *, whole: bool) ->
     return min(last + 1, exchange.max_blob)
 
 
-async def _finish(exchange: Exchange, upload: str, writing: Writing, digest: Digest) -> web.StreamResponse:
+async def _finish(
+    exchange: Exchange, upload: str, writing: Writing, digest: Digest, begun: float
+) -> web.StreamResponse:  # fmt: skip
     rolling = await _rolling(exchange, upload, digest.algorithm, writing)
-    await exchange.shelf.work(_keep, exchange, upload, writing, rolling, digest)
+
+    def keep() -> None:
+        _keep(exchange, upload, writing, rolling, digest)
+        if exchange.route.upload:
+            _end(exchange, begun)
+
+    await exchange.shelf.work(keep)
     exchange.note("push", str(digest), writing.offset)
     return _created(exchange, str(digest))
 
@@ -222,8 +232,14 @@ def _keep(exchange: Exchange, upload: str, writing: Writing, rolling: Rolling, d
         writing.discard()
         shelf.catalog.end(upload)
         raise
-    if exchange.route.upload:
-        shelf.catalog.end(upload)
+
+
+def _end(exchange: Exchange, begun: float) -> None:
+    """End an upload whose blob is in its place: after a long one, what came before it stays for what comes after it."""
+    catalog, now = exchange.shelf.catalog, time.time()
+    if now - begun > exchange.lease * LONG:
+        catalog.renew(exchange.route.repository, begun, now + exchange.lease)
+    catalog.end(exchange.route.upload)
 
 
 def _where(exchange: Exchange, upload: str, offset: int) -> dict[str, str]:

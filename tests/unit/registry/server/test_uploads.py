@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from holdall.oci import mediatype
 from holdall.oci.digest import Digest
 from holdall.registry.server import receiving, uploads
 from holdall.registry.server.blobfiles import FileWriting
+from holdall.registry.server.garbage import Collector
+from holdall.testing.served import manifest
 
 if TYPE_CHECKING:
     from holdall.testing.served import Server
@@ -262,3 +266,30 @@ async def test_a_compressed_body_is_stored_as_it_is(server: Server) -> None:
     answer = await server.ask("POST", f"/v2/a/b/blobs/uploads/?digest={digest}", packed, {"Content-Encoding": "gzip"})
     assert answer.status == 201
     assert await pulled(server, digest) == packed
+
+
+async def test_a_push_may_take_longer_than_a_lease(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [time.time()]
+    monkeypatch.setattr(uploads.time, "time", lambda: clock[0])
+    shelf = server.app.shelf
+
+    def collect() -> list[str]:
+        return [one.name for step in Collector(shelf.catalog, shelf.blobs).steps() for one in step]
+
+    async def finish(where: str, data: bytes) -> Digest:
+        assert (await server.ask("PUT", f"{where}?digest={Digest.of(data)}", data)).status == 201
+        return Digest.of(data)
+
+    config = await finish(await begin(server), b"{}")
+    first = await begin(server)
+    clock[0] += 5_000
+    assert collect() == []
+    layer = await finish(first, b"first")
+    second = await begin(server)
+    clock[0] += 5_000
+    assert collect() == []
+    await finish(second, b"second")
+    layers = [{"mediaType": mediatype.OCI_LAYER, "digest": str(layer), "size": 5}]
+    assert (await server.put("a/b/manifests/1", manifest(config, 2, layers=layers))).status == 201
+    clock[0] += 5_000
+    assert f"a/b@{Digest.of(b'second')}" in collect()
