@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 5.0
 HOLD_STEP = 0.05
-LONG = 1 / 60
+LONG = 1 / 8
 """Of a lease: an upload that took longer renews those of the blobs that may belong to the same push."""
 MAX_HOLDERS = 100
 
