@@ -117,7 +117,11 @@ class Containers:
         return found[:limit] if limit > 0 else found
 
     def prune(self, filters: Mapping[str, Sequence[str]] | None = None) -> Pruned:
-        """Remove every container that does not run and passes the filters (label, until). Raises InvalidOption."""
+        """Remove every container that does not run and passes the filters (label, until). Raises InvalidOption.
+
+        Those of builds under way stay: their layers are being written, or they are about to start.
+        """
+        from holdall.engine import step_owner
         from holdall.engine.filters import PruneFilter
         from holdall.errors import ContainerNotFound, ContainerStateConflict
         from holdall.store.trees import disk_usage
@@ -128,7 +132,7 @@ class Containers:
             container = Container(self.engine, row)
             if container.state.alive or container.state.status == "restarting":
                 continue
-            if not keep.removes(row.created, row.labels):
+            if not keep.removes(row.created, row.labels) or (not row.image and step_owner.owned(self.engine, row.id)):
                 continue
             size = disk_usage(self.engine.paths.container(row.id))
             try:

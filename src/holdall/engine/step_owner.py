@@ -33,7 +33,7 @@ def own(engine: Engine, container_id: str, stack: ExitStack) -> None:
 def sweep(engine: Engine, *, dry_run: bool = False) -> list[str]:
     """Remove the containers of steps whose builds are gone; their IDs. Raises what a removal raises."""
     steps = [row.id for row in engine.containers.store.list() if not row.image]
-    left = [container_id for container_id in steps if not _owned(engine.paths.container(container_id))]
+    left = [container_id for container_id in steps if not owned(engine, container_id)]
     for container_id in left if not dry_run else ():
         end(engine, container_id)
     return left
@@ -58,9 +58,10 @@ def end(engine: Engine, container_id: str) -> None:
             return
 
 
-def _owned(path: str) -> bool:
+def owned(engine: Engine, container_id: str) -> bool:
+    """Whether the build that a step's container is for goes on."""
     try:
-        fd = os.open(path, _FOLDER)
+        fd = os.open(engine.paths.container(container_id), _FOLDER)
     except FileNotFoundError:
         return False
     try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.engine.engine import Engine
 from holdall.engine.options import CreateOptions
-from holdall.engine.step_owner import sweep
+from holdall.engine.step_owner import own, sweep
 from holdall.store.containers import ContainerRow
 from holdall.supervisor.client import connect
 from holdall.testing.building import Workshop
@@ -56,4 +57,17 @@ def test_a_removal_under_way_is_waited_for(workshop: Workshop) -> None:
         sweeping.join(30)
         assert not sweeping.is_alive()
         assert rows(engine) == []
+    workshop.rests()
+
+
+def test_a_prune_leaves_what_a_build_is_at(workshop: Workshop) -> None:
+    paths = workshop.store.paths
+    with Engine(paths.root, paths.run_root) as engine:
+        container_id = left_step(engine)
+        with ExitStack() as stack:
+            own(engine, container_id, stack)
+            assert workshop.store.run("container", "prune", "-f").count(container_id) == 0
+            assert workshop.store.run("system", "prune", "-f").count(container_id) == 0
+            assert [row.id for row in rows(engine)] == [container_id]
+        assert engine.containers.prune().removed == (container_id,)
     workshop.rests()
