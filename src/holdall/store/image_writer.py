@@ -69,16 +69,12 @@ def write(
         if index is not None:
             hold.put(index.descriptor, index.raw)
         target = str(index.digest) if index is not None and member else ""
-        garbage = _commit(store, image, listed, infos, names, parent, target)
+        record, garbage = _commit(store, image, listed, infos, names, parent, target)
     settle(store, garbage)
     layers = [one.digest for one in image.manifest.layers]
     deleting(store.database, lambda: release(store.database, store.content.paths, layers))
     _keep_budget(store)
-    try:
-        return store.at(str(image.id), str(image.digest))
-    except ImageNotFound:
-        # it was here by another manifest already, and nothing refers to this one (any more)
-        return store.get(str(image.id))
+    return record
 
 
 def tag(store: ImageStore, record: ImageRecord, reference: Reference) -> None:
@@ -254,8 +250,8 @@ def _commit(
     names: list[Name],
     parent: str,
     target: str,
-) -> set[str]:
-    """Rows for everything; digests that may have become garbage because a name moved."""
+) -> tuple[ImageRecord, set[str]]:
+    """Rows for everything; the image as it is then, and digests that may have become garbage because a name moved."""
     garbage: set[str] = set()
     with store.database.transaction() as database:
         for info in infos:
@@ -267,7 +263,17 @@ def _commit(
         for name in names:
             garbage |= put_name(database, name, str(image.id))
         garbage |= drop_unused_manifests(database)
-    return garbage
+        # now: as soon as this is over somebody may remove it
+        record = _record(store, image)
+    return record, garbage
+
+
+def _record(store: ImageStore, image: Image) -> ImageRecord:
+    try:
+        return store.at(str(image.id), str(image.digest))
+    except ImageNotFound:
+        # it was here by another manifest already, and nothing refers to this one
+        return store.get(str(image.id))
 
 
 def _insert_image(database: Database, image: Image, size: int, parent: str) -> None:

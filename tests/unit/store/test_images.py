@@ -19,6 +19,7 @@ from holdall.oci.platform import host
 from holdall.oci.reference import Reference
 from holdall.paths import Paths
 from holdall.record import replace
+from holdall.store import image_writer
 from holdall.store.anew import unavailable
 from holdall.store.check import check
 from holdall.store.content import ContentStore
@@ -339,6 +340,25 @@ def test_an_image_that_is_here_by_another_manifest_may_come_without_a_name(image
     assert images.resolve("one").manifest == str(first.digest)
     images.write(second, ref("two"))
     assert images.write(second).manifest == str(second.digest)
+    assert healthy(images)
+
+
+def test_an_image_that_is_removed_as_soon_as_it_is_written_was_written(
+    images: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a prune that others run every now and then: the build or load was no failure."""
+    image = random_image(1)
+    settle = image_writer.settle
+
+    def prune(store: ImageStore, blobs: set[str]) -> tuple[tuple[str, ...], int]:
+        monkeypatch.undo()
+        images.prune(everything=True)
+        return settle(store, blobs)
+
+    monkeypatch.setattr(image_writer, "settle", prune)
+    record = images.write(image, ref("one"))
+    assert (record.id, record.manifest, record.tags) == (str(image.id), str(image.digest), ("one:latest",))
+    assert images.list() == ()
     assert healthy(images)
 
 
