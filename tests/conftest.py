@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from holdall.testing.docker_daemon import available as docker_available
 from holdall.testing.docker_registry import DockerRegistry, available
 from holdall.testing.objectstore import ENVIRONMENT, ObjectStore
 from holdall.testing.postgres import Postgres, programs
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # begun by `pytest &` in a script: commands would inherit it, and tests of Ctrl-C wait for ever
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ Row first: a folder without a row is garbage that `gc` finds, a row without its 
 from __future__ import annotations
 
 import os
+import time
 
 from holdall.errors import ContainerNotFound, ContainerStateConflict
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from holdall.engine.container import Container
     from holdall.engine.engine import Engine
     from holdall.supervisor.client import Connection
+
+PATIENCE = 30.0
+PAUSE = 0.02
 
 
 def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) -> None:
@@ -39,6 +43,25 @@ def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) 
         found = container.connect()  # its end was not undone: only a supervisor can, as long as the container is known
     with found:
         forget(engine, container, found, volumes=volumes)
+
+
+def make_gone(engine: Engine, container_id: str) -> None:
+    """Remove it with its anonymous volumes, or wait for whoever is at it: the supervisor, another command.
+
+    Gone already is no error. Raises ContainerStateConflict when that takes more than 30 s, and what a removal raises.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            engine.containers.get(container_id).remove(force=True, volumes=True)
+        except ContainerNotFound:
+            return
+        except ContainerStateConflict:
+            if time.monotonic() > until:
+                raise
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def forget(engine: Engine, container: Container, connection: Connection, *, volumes: bool) -> None:

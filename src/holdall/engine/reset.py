@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from holdall.engine.remove import make_gone
 from holdall.errors import HoldallError
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ def reset(engine: Engine) -> None:
     from holdall.store.trees import remove_tree
 
     for container in engine.containers.list(all=True):
-        container.remove(force=True, volumes=True)
+        make_gone(engine, container.id)
     if engine.networks.store.find("bridge") is not None:
         from holdall.network import bridge
 

@@ -16,6 +16,7 @@ from holdall.engine.create import check, lay_out
 from holdall.engine.names import new_id, short
 from holdall.engine.network_files import FILE_TARGETS
 from holdall.engine.options import CreateOptions, Resources, Ulimit
+from holdall.engine.remove import make_gone
 from holdall.engine.resolve import resolve
 from holdall.engine.step_mounts import StepMounts
 from holdall.engine.step_times import StepTimes
@@ -75,7 +76,7 @@ class StepContainer:
         container_id = new_id()
         self._mounts = mounts = StepMounts(engine, work, self._options, container_id, stack, self._stop.check)
         # whoever has the mount may be a container that a killed build has left at work
-        mounts.claim(CacheMounts(engine.paths, self._stop.check, partial(step_owner.end, engine)))
+        mounts.claim(CacheMounts(engine.paths, self._stop.check, partial(make_gone, engine)))
         mounts.plan()
         options = self._create_options(container_id)
         check(options)
@@ -122,7 +123,7 @@ class StepContainer:
 
     def _remove(self, container: Container) -> None:
         if not self._removed:
-            step_owner.end(self._engine, container.id)
+            make_gone(self._engine, container.id)
 
     def remove(self, attachment: Attachment) -> None:
         """Remove the container, whose end this attachment has seen."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 
-from holdall.errors import ContainerNotFound, ContainerStateConflict
+from holdall.engine.remove import make_gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from holdall.engine.engine import Engine
 
-_REMOVAL_SECONDS = 30.0
-_POLL_SECONDS = 0.02
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -35,27 +32,8 @@ def sweep(engine: Engine, *, dry_run: bool = False) -> list[str]:
     steps = [row.id for row in engine.containers.store.list() if not row.image]
     left = [container_id for container_id in steps if not owned(engine, container_id)]
     for container_id in left if not dry_run else ():
-        end(engine, container_id)
+        make_gone(engine, container_id)
     return left
-
-
-def end(engine: Engine, container_id: str) -> None:
-    """Remove a step's container, or wait for whoever is at it: the supervisor, another build. Gone already is no error.
-
-    Raises ContainerStateConflict when that takes more than 30 s, and what a removal raises.
-    """
-    until = time.monotonic() + _REMOVAL_SECONDS
-    while True:
-        try:
-            engine.containers.get(container_id).remove(force=True, volumes=True)
-        except ContainerNotFound:
-            return
-        except ContainerStateConflict:
-            if time.monotonic() > until:
-                raise
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
 
 
 def owned(engine: Engine, container_id: str) -> bool:

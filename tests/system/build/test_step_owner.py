@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -71,3 +72,18 @@ def test_a_prune_leaves_what_a_build_is_at(workshop: Workshop) -> None:
             assert [row.id for row in rows(engine)] == [container_id]
         assert engine.containers.prune().removed == (container_id,)
     workshop.rests()
+
+
+def test_a_reset_waits_for_a_removal_under_way() -> None:
+    with Workshop() as workshop:
+        paths = workshop.store.paths
+        with Engine(paths.root, paths.run_root) as engine, connect(paths) as remover:
+            remover.forget(left_step(engine))
+            resetting = threading.Thread(target=engine.system.reset)
+            resetting.start()
+            time.sleep(0.3)
+            assert resetting.is_alive()
+            remover.close()
+            resetting.join(30)
+            assert not resetting.is_alive()
+        assert not os.path.exists(paths.database)
