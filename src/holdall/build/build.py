@@ -171,10 +171,19 @@ class Build:
         key = (name, str(platform))
         with self.turns.within(f"image {name} {platform}"):
             if key not in self._images:
-                image = self._images[key] = self._ensured(name, platform)
-                for layer in image.layers:
-                    self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
+                image = self._ensured(name, platform)
+                if not self._kept(image):
+                    # others remove images at any time
+                    image = self._ensured(name, platform)
+                    self._kept(image)
+                self._images[key] = image
             return self._images[key]
+
+    def _kept(self, image: Image) -> bool:
+        """Whether all layers are here; from now on they stay."""
+        for layer in image.layers:
+            self.hold.keep_found(layer.descriptor.digest, layer.diff_id)
+        return all(self._store.snapshots.has(str(layer.diff_id)) for layer in image.layers)
 
     def known_image(self, name: str) -> Image | None:
         """A base image that this build has asked for already."""
