@@ -26,12 +26,24 @@ FAILED = 125
 
 def run() -> None:
     """Entry point of the console script; never returns."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        stand_in()
     code = try_warm(sys.argv[1:])
     if code is None:
         from holdall.cli.main import run as cold
 
         cold()
     os._exit(code or 0)
+
+
+def stand_in() -> None:
+    """Let standard descriptors that the caller has closed be /dev/null: files opened next would take their numbers."""
+    while (fd := os.open("/dev/null", os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def socket_name() -> str:
@@ -75,7 +87,8 @@ def _hand_over(sock: _socket.socket, order: bytes) -> int | None:
     if len(answer) != 8:
         # refused, or gone before it began: nothing has been done
         return None
-    before = _forward(int.from_bytes(answer, sys.byteorder))
+    received: list[int] = []
+    before = _forward(int.from_bytes(answer, sys.byteorder), received)
     try:
         sock.send(b"go")
     except OSError:
@@ -92,21 +105,32 @@ def _hand_over(sock: _socket.socket, order: bytes) -> int | None:
             end = b""
         if len(end) == 4:
             return int.from_bytes(end, sys.byteorder)
+        if received:
+            _die_of(received[-1])
         sys.stderr.write("holdall: the process that ran the command was killed\n")
         return FAILED
 
 
-def _forward(worker: int) -> dict[int, object]:
-    """Pass signals on, as if the command ran in this process; the handlers there were."""
+def _forward(worker: int, received: list[int]) -> dict[int, object]:
+    """Pass signals on and note them, as if the command ran in this process; the handlers there were."""
     from _signal import SIG_IGN, getsignal, signal  # type: ignore[import-not-found]  # CPython's own
 
     def send(number: int, _frame: object) -> None:
+        received.append(number)
         try:
             os.kill(worker, number)
         except ProcessLookupError:
             pass
 
     return {number: signal(number, send) for number in FORWARDED if getsignal(number) != SIG_IGN}
+
+
+def _die_of(number: int) -> None:
+    """End as the worker did, by the signal that we passed on; return if that one ends nobody."""
+    from _signal import SIG_DFL, signal
+
+    signal(number, SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _restore(handlers: dict[int, object]) -> None:

@@ -93,6 +93,23 @@ def test_a_signal_reaches_the_container(warm) -> None:
     process.stdout.close()
 
 
+def test_a_signal_that_ends_the_command_ends_its_caller(warm, name) -> None:
+    eventually(lambda: len(children(warm.pid)) == 1)
+    process = subprocess.Popen(warm.cli.argv("wait", name), env=warm.environ, stderr=subprocess.PIPE)
+    # its handlers are there when it has taken over
+    eventually(lambda: len(children(warm.pid)) == 2)
+    eventually(lambda: caught(process.pid, signal.SIGTERM))
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20)[1] == b""
+    assert process.returncode == -signal.SIGTERM
+
+
+def caught(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal: proc(5)."""
+    found = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
+
 def test_the_worker_dies_with_its_caller(warm, name) -> None:
     eventually(lambda: len(children(warm.pid)) == 1)
     process = subprocess.Popen(warm.cli.argv("logs", "-f", name), env=warm.environ, stdout=subprocess.DEVNULL)
