@@ -106,10 +106,18 @@ class Container:
         self._config = None
 
     def start(self) -> None:
-        """Start it detached; no error when it runs already. Raises StartError and its kin, PortInUse."""
+        """Start it detached; no error when it runs already.
+
+        Raises StartError and its kin, PortInUse, and ContainerStateConflict when it is paused.
+        """
         from holdall.engine.start import prepare
 
-        if self.state.alive:
+        state = self.state
+        if state.status == "paused":
+            raise ContainerStateConflict(
+                f'cannot start container "{self.name}": it is paused', hint=f"thaw it with holdall unpause {self.name}"
+            )
+        if state.alive:
             return
         prepare(self._engine, self._row, self.config)
         with self.connect() as connection:

@@ -86,6 +86,9 @@ def test_pause_and_unpause(cli, running) -> None:
     cli.ok("pause", running)
     assert running in cli.ok("ps", "--filter", "status=paused", "--format", "{{.Names}}")
     before = cli.ok("logs", running)
+    refused = cli("start", running)
+    assert refused.returncode == 1
+    assert "paused" in refused.stderr
     time.sleep(0.5)
     assert cli.ok("logs", running) == before
     cli.ok("unpause", running)

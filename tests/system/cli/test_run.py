@@ -94,6 +94,22 @@ def test_stdin_is_passed_on_and_closed(cli) -> None:
     assert cli.ok("run", "--rm", "-i", "--network", "none", "bb", "wc", "-c", stdin=data).strip() == str(len(data))
 
 
+def test_who_starts_a_created_one_with_input_ends_its_input_too(cli, name) -> None:
+    cli.ok("create", "-i", "--name", name, "--network", "none", "bb", "cat")
+    for text in ("first", "second"):
+        assert cli.ok("start", "-ai", name, stdin=text, timeout=20) == text
+
+
+@pytest.mark.parametrize(("closed", "out"), [("<&-", "o\n"), (">&-", ""), ("2>&-", "o\n"), ("<&- >&- 2>&-", "")])
+def test_closed_standard_descriptors_are_as_dev_null(cli, closed, out) -> None:
+    words = cli.argv("run", "--rm", "-i", "--network", "none", "bb", "sh", "-c", "cat; echo o; echo e >&2; exit 3")
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *words], env=cli.environ, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=20,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (3, out)
+
+
 def test_without_i_stdin_is_empty(cli) -> None:
     assert cli.ok("run", "--rm", "--network", "none", "bb", "cat", stdin="unseen") == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdall.cli import container_options
 from holdall.cli.commands.run import split_image
+from holdall.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def main(state: State, options: Namespace) -> int:
     """Run the command."""
     split_image(options)
     asked = container_options.read(options)
+    # as of `run -i`: whoever feeds it by `start -i` also ends its input
+    asked = replace(asked, stdin_once=options.interactive)
     container_options.claim_cidfile(options.cidfile)
     container = state.engine.containers.create(asked, reporter=state.progress(quiet=options.quiet))
     container_options.write_cidfile(options.cidfile, container.id)
