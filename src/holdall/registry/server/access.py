@@ -58,8 +58,9 @@ class Access:
         """Read the files. Raises OSError, InvalidInput, Unsupported; then what was known stays."""
         if not self._access and not self._htpasswd and not self._tokens_wanted:
             return
+        own = fingerprint(self._access)
         found = self._read()
-        seen = self._fingerprints(found)
+        seen = (own, *self._fingerprints(found)[1:])  # each as it was before it is read: it may change meanwhile
         passwords = Passwords.read(found.htpasswd) if found.htpasswd else Passwords({})
         known = Robots() if self.people is None else self.people.robots
         tokens = self._make_tokens(found)

@@ -14,7 +14,7 @@ from holdall.registry.server.passwords import fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class WatchedFile(Generic[T]):
         self._what = what
         self._files = files
         self.value: T
+        before = {path: fingerprint(path)}
         try:
             self.value = _good[what, path] = read(path)
         except (HoldallError, OSError) as err:
@@ -50,7 +51,7 @@ class WatchedFile(Generic[T]):
                 raise
             self.value = _good[what, path]
             complain(f"{what} stay as they were: {err}")
-        self._seen = self._fingerprint()
+        self._seen = self._fingerprints(before)
         self._next_look = 0.0
 
     def look(self, now: float | None = None) -> bool:
@@ -59,7 +60,7 @@ class WatchedFile(Generic[T]):
         if now < self._next_look:
             return False
         self._next_look = now + LOOK_SECONDS
-        seen = self._fingerprint()
+        seen = self._fingerprints({})
         if seen == self._seen:
             return False
         try:
@@ -68,8 +69,10 @@ class WatchedFile(Generic[T]):
             self._seen = seen
             self._complain(f"{self._what} stay as they were: {err}")
             return False
-        self._seen = self._fingerprint()
+        self._seen = self._fingerprints(seen)
         return True
 
-    def _fingerprint(self) -> str:
-        return " ".join(fingerprint(path) for path in (self._path, *self._files(self.value)))
+    def _fingerprints(self, before: Mapping[str, str]) -> dict[str, str]:
+        """Of all files, as they were before they were read: one that changed since must be read again."""
+        paths = (self._path, *self._files(self.value))
+        return {path: before[path] if path in before else fingerprint(path) for path in paths}

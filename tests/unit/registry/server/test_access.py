@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdall.oci.digest import Digest
+from holdall.registry.server import accessfile
 from holdall.registry.server.access import Access
 from holdall.testing.served import manifest
 
@@ -137,3 +138,24 @@ async def test_refusals_are_audited_with_the_user(server: Server, tmp_path: Path
     await server.ask("POST", "/v2/other/blobs/uploads/", headers=BOB)
     (line,) = (tmp_path / "audit.log").read_text().splitlines()
     assert (json.loads(line)["user"], json.loads(line)["status"], json.loads(line)["error"]) == ("bob", 403, "DENIED")
+
+
+async def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text('anonymous = ["pull"]\n')
+    really = accessfile.read
+
+    def read(name: str) -> accessfile.AccessFile:
+        found = really(name)
+        monkeypatch.undo()
+        path.write_text('anonymous = ["pull", "push"]\n')
+        return found
+
+    monkeypatch.setattr(accessfile, "read", read)
+    access = Access(access=str(path))
+    assert access.people is not None
+    assert not access.people.rules.allow("", "push", "a")
+    await access.reload(pytest.fail)
+    assert access.people.rules.allow("", "push", "a")
