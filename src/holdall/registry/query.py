@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from holdall.errors import LimitExceeded, ManifestUnknown, RegistryError, Unauthorized
+from holdall.errors import InvalidReference, LimitExceeded, ManifestUnknown, RegistryError, Unauthorized
 from holdall.oci.digest import Digest
 from holdall.oci.jsonval import load_object
 from holdall.oci.reference import Reference
@@ -12,6 +12,7 @@ from holdall.registry import headers
 from holdall.registry.auth import Scope
 from holdall.registry.client import Call, Registry
 from holdall.registry.endpoint import origin
+from holdall.registry.failures import shown
 from holdall.registry.options import Options
 from holdall.registry.sources import repositories
 from holdall.registry.transport import Transport, follow
@@ -65,9 +66,22 @@ async def list_repositories(registry: str, *, options: Options | None = None) ->
     with named(f'cannot list the repositories of "{registry}"'):
         async with Transport(options or Options()) as transport:
             server = repositories(transport, Reference(registry, "catalog"))[-1].registry
-            return await _pages(
+            found = await _pages(
                 server, f"/v2/_catalog?n={PAGE}", "repositories", (Scope("catalog", ("*",), "registry"),)
             )
+            for path in found:
+                _check_path(registry, path)
+            return found
+
+
+def _check_path(registry: str, path: str) -> None:
+    """Raise RegistryError for what is no repository's path: callers make folders and URLs of it."""
+    try:
+        parsed = Reference.parse(f"{registry}/{path}").path
+    except InvalidReference:
+        parsed = ""
+    if not parsed or parsed not in (path, f"library/{path}"):
+        raise RegistryError(f'the registry lists "{shown(path)}", which is no repository\'s name')
 
 
 async def document(reference: Reference, *, options: Options | None = None) -> Document:

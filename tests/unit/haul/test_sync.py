@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from holdall.errors import HoldallError, InvalidInput, InvalidOption
+from holdall.errors import HoldallError, InvalidInput, InvalidOption, RegistryError
 from holdall.haul import wanted as wanting
 from holdall.haul.copy import Choice
 from holdall.haul.sync import BASE, PATH, SCOPED, Done, Goal, Job, plan, run
 from holdall.haul.wanted import Filter, parse, read, word
+from holdall.oci.jsonval import dumps
 from holdall.registry.options import Options
 from holdall.testing.images import random_image
 from holdall.testing.registry import RegistryServer
+from holdall.testing.scripted import Asked, ScriptedServer, response
 
 IMAGES = {tag: random_image(seed=number, layers=1) for number, tag in enumerate(("1", "2", "latest"))}
 
@@ -186,3 +188,15 @@ def test_globs_need_a_host() -> None:
     with pytest.raises(HoldallError):
         word("*/x", Filter())
     assert parse({"r.example": {"images": {"a": []}}}, "f")[0][0].registry == "r.example"
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "team/..", "/elsewhere", "team/app:1", "Team", "team//app", ""])
+async def test_names_that_a_registry_makes_up_lead_nowhere(tmp_path: Path, quick: Options, name: str) -> None:
+    def answer(asked: Asked) -> bytes:
+        names = {"repositories": [name]} if "_catalog" in asked.target else {"tags": ["1"]}
+        return response(200, dumps(names))
+
+    async with ScriptedServer(answer) as server:
+        goal = Goal.parse(f"oci:{tmp_path}/backup", PATH)
+        with pytest.raises(RegistryError, match="no repository's name"):
+            await plan([word(f"{server.host}/**", Filter())], goal, quick)
