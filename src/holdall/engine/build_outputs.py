@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from holdall.build import annotating, outputs
 from holdall.build.forms import form
@@ -11,7 +11,7 @@ from holdall.build.outputs import Output
 from holdall.build.progress import EXPORT, event
 from holdall.engine.image import Image
 from holdall.engine.output_file import whole_file
-from holdall.errors import HoldallError, InvalidOption
+from holdall.errors import HoldallError, ImageNotFound, InvalidOption
 from holdall.oci.platform import Platform, host
 from holdall.oci.reference import Reference
 from holdall.record import replace
@@ -159,7 +159,9 @@ class Outputs:
             options = TransferOptions(tls_verify=not output.insecure)
             push_made(self._engine, made.index or made.main, reference, options, tell)
         if record is not None:
-            self._store.add_digest(self._store.get(record.id), reference, str(made.top.digest))
+            # whoever has removed it here meanwhile has not undone the push
+            with suppress(ImageNotFound):
+                self._store.add_digest(self._store.get(record.id), reference, str(made.top.digest))
 
     def _archive(self, output: Output) -> None:
         from holdall.store import archive_writer, layout_writer

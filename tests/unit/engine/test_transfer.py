@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from holdall.build.options import BuildOptions
+from holdall.build.outputs import chosen
 from holdall.engine import transfer
 from holdall.engine.engine import Engine
 from holdall.errors import HoldallError, IntegrityError, InvalidArchive, LimitExceeded, RegistryError
@@ -559,3 +561,21 @@ def test_an_index_of_which_images_are_removed_while_it_is_pushed_arrives_whole(
     assert engine.images.push(name, reporter=remove) == str(made.digest)
     assert engine.images.list(all=True) == []
     check_clean(engine)
+
+
+def test_an_image_that_is_removed_while_its_build_pushes_it_is_built(
+    engine: Engine, server: RegistryServer, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    name = f"{server.host}/team/app:1"
+    removed = []
+
+    def remove(_event: object) -> None:
+        if engine.images.list():
+            removed.append(engine.images.remove(name))
+
+    options = BuildOptions(str(tmp_path), tags=(name,), outputs=chosen((), push=True))
+    built = engine.builds.build(options, remove)
+    assert len(removed) == 1
+    assert server.count("PUT", "/v2/team/app/manifests/1") == 1
+    assert engine.images.pull(name).id == built.id
