@@ -96,8 +96,9 @@ class Exchange:
         return min(int(text), largest)
 
     async def expects_body(self) -> None:
-        """Tell a client that waits for it to send the body (RFC 9110 section 10.1.1)."""
-        if self.request.headers.get("Expect", "").lower() == "100-continue":
+        """Tell a client that waits for it to send the body (RFC 9110 section 10.1.1: never one of HTTP/1.0)."""
+        waits = self.request.headers.get("Expect", "").lower() == "100-continue"
+        if waits and self.request.version >= (1, 1):
             writer = self.request.writer
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             writer.output_size = 0

@@ -258,6 +258,15 @@ async def test_expect_continue_is_answered(server: Server) -> None:
     writer.close()
 
 
+async def test_a_client_of_http_1_0_is_not_told_to_continue(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v2/a/b/blobs/uploads/?digest={DIGEST} HTTP/1.0\r\nExpect: 100-continue\r\n"
+    writer.write(f"{head}Content-Length: {len(DATA)}\r\n\r\n".encode() + DATA)
+    assert b"201 Created" in await reader.readline()
+    writer.close()
+
+
 async def test_a_compressed_body_is_stored_as_it_is(server: Server) -> None:
     import gzip
 

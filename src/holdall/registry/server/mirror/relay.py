@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from holdall.registry.server import blobs, ranges
 from holdall.registry.server.mirror.trouble import Trouble
@@ -54,8 +54,10 @@ async def _send(exchange: Exchange, fetch: Fetch, file: BinaryIO) -> web.StreamR
             headers["Content-Range"] = f"bytes {first}-{end - 1}/{fetch.size}"
         headers["Content-Length"] = str((end or 0) - first)
     response = web.StreamResponse(status=status, headers=headers)
-    if end is None:
+    if end is None and exchange.request.version >= HttpVersion11:
         response.enable_chunked_encoding()
+    elif end is None:
+        response.force_close()  # what older clients, proxies above all, take for the end
     else:
         exchange.spend(end - first)
     await response.prepare(exchange.request)

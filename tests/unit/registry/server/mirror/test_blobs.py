@@ -111,6 +111,18 @@ async def test_clients_get_bytes_while_the_rest_is_fetched(tmp_path: Path, lengt
         assert up.asked == 1
 
 
+async def test_a_client_of_http_1_0_gets_a_blob_of_unknown_length(tmp_path: Path) -> None:
+    async with Gated(DATA, 300_000, length=False) as up, mirrored(str(tmp_path), up.host) as mirror:
+        up.gate.set()
+        host, port = mirror.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET /v2/up/x/blobs/{up.digest} HTTP/1.0\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.0 200")
+    assert body == DATA
+
+
 async def test_a_range_is_given_from_what_is_being_fetched(tmp_path: Path) -> None:
     async with Gated(DATA, 600_000) as up, mirrored(str(tmp_path), up.host) as mirror:
         whole = asyncio.create_task(mirror.get(f"up/x/blobs/{up.digest}"))
