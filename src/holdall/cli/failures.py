@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from holdall.errors import HoldallError, NoSpace, NotPermitted, PathNotFound, SystemFailure
 
 
 def from_os_error(err: OSError) -> HoldallError:
     """Return the HoldallError that says the same as `err`, with its path and a hint."""
-    what = f'"{err.filename}": {err.strerror}' if err.filename else str(err.strerror or err)
+    name = os.fsdecode(err.filename) if isinstance(err.filename, bytes) else err.filename
+    what = f'"{name}": {err.strerror}' if name else str(err.strerror or err)
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace(f"no space left: {what}", hint="free some with holdall system prune, or choose another --root")
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        import os
-
         hint = "run as root: sudo holdall …" if os.geteuid() else "see holdall doctor"
         return NotPermitted(f"not permitted: {what}", hint=hint)
     if err.errno == errno.ENOENT:

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from holdall.engine.engine import Engine
 
 MAX_LINKS = 40
+KERNEL_FOLDERS = (b"dev", b"proc", b"sys")
+"""What a running container has there is the kernel's and no part of a copy of everything."""
 
 
 def copy_out(engine: Engine, container: Container, path: str, out: BinaryIO, *, follow: bool) -> None:
     """Write a tar of `path`, named by its base name. Raises PathNotFound."""
     with open_place(engine, container, path, write=False) as place:
-        inside = followed(place.root, place.path) if follow else place.path
-        write_path(place.root, inside + _tail(path), out)
+        inside, name = place.path, None
+        if follow:
+            inside = followed(place.root, inside)
+            # what a link points to may have another name
+            name = None if _tail(path) == "/." else os.fsencode(os.path.basename(place.path)) or None
+        hollow = KERNEL_FOLDERS if inside == "/" and container.running else ()
+        write_path(place.root, inside + _tail(path), out, name=name, hollow=hollow)
 
 
 def copy_in(engine: Engine, container: Container, path: str, archive: BinaryIO, *, keep_owner: bool) -> None:
@@ -39,13 +46,28 @@ def copy_in(engine: Engine, container: Container, path: str, archive: BinaryIO, 
         extract_into(archive, place.root, at=os.fsencode(inside.lstrip("/")), owner=owner, keep_kinds=True)
 
 
-def look(engine: Engine, container: Container, path: str) -> PathStat | None:
-    """What is at `path` in the container, links followed inside its root; None for nothing."""
+def look(engine: Engine, container: Container, path: str, *, follow: bool) -> PathStat | None:
+    """What is at `path` in the container; None for nothing. A link at its end is followed inside its root if asked."""
     with open_place(engine, container, path, write=False) as place:
         try:
-            return stat_path(place.root, followed(place.root, place.path))
+            return stat_path(place.root, followed(place.root, place.path) if follow else place.path)
         except PathNotFound:
             return None
+
+
+def landing(engine: Engine, container: Container, path: str) -> str:
+    """`path` of the container with a link at its end replaced by what it points to, as what is copied goes there."""
+    with open_place(engine, container, path, write=False) as place:
+        inside = followed(place.root, place.path)
+        if inside == place.path:
+            return path
+        above = os.path.normpath("/" + path.lstrip("/")).removesuffix(place.path)
+        return above + inside + ("/" if path.endswith("/") else "")
+
+
+def enters(source: str) -> bool:
+    """Whether a source is written so that a link at its end is followed."""
+    return source.endswith(("/", "/."))
 
 
 def followed(root: int, path: str) -> str:
@@ -62,8 +84,8 @@ def followed(root: int, path: str) -> str:
 
 
 def _tail(path: str) -> str:
-    """ "/." at the end means the content of a folder; normalising the path has taken it off."""
-    return "/." if path.endswith("/.") else ""
+    """ "/." at the end means the content of a folder, "/" that a link is followed; normalising has taken it off."""
+    return "/." if path.endswith("/.") else "/" if path.endswith("/") and path.strip("/") else ""
 
 
 def destination(source: str, is_folder: bool, target: str, found: PathStat | None) -> tuple[str, str]:

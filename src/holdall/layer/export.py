@@ -68,11 +68,14 @@ def stat_path(root: str | int, path: str) -> PathStat:
         return PathStat(name, status.st_size, status.st_mode, status.st_mtime_ns, os.fsdecode(link))
 
 
-def write_path(root: str | int, path: str, out: Writable, *, name: bytes | None = None) -> int:
+def write_path(
+    root: str | int, path: str, out: Writable, *, name: bytes | None = None, hollow: tuple[bytes, ...] = ()
+) -> int:
     """Write `path` (looked up as inside a chroot) and all below it as a tar whose top entry is called `name`.
 
     By default that is the path's last component, "." for one that ends in `/.` or is the root. A symlink stays one
-    unless the path ends in a slash. Returns the number of entries. Raises PathNotFound, OSError, LimitExceeded.
+    unless the path ends in a slash. Folders below it that `hollow` names are written without what is in them.
+    Returns the number of entries. Raises PathNotFound, OSError, LimitExceeded.
     """
     with _Place(root, path) as place:
         top = place.name if name is None else name
@@ -82,6 +85,7 @@ def write_path(root: str | int, path: str, out: Writable, *, name: bytes | None 
             start = os.open(place.base, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.fd)
             try:
                 for node in walk(start):
+                    node.descend = node.descend and node.path not in hollow
                     recorder.add(top + b"/" + node.path, node.fd, node.name, node.status)
             finally:
                 os.close(start)

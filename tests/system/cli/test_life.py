@@ -142,6 +142,45 @@ def test_cp_both_ways(cli, running, tmp_path: Path) -> None:
     assert (tmp_path / "pw2").read_text() == (tmp_path / "pw").read_text()
 
 
+def test_cp_follows_links_as_docker_does(cli, name, tmp_path: Path) -> None:
+    cli.ok("create", "--name", name, "--network", "none", "bb")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_text("content\n")
+    (tmp_path / "link").symlink_to("tree")
+    (tmp_path / "etc").symlink_to("/etc/passwd")
+    # into the container: a slash behind a link means the folder, a link that is there is written through
+    cli.ok("cp", f"{tmp_path}/link/", f"{name}:/a")
+    cli.ok("cp", f"{tmp_path}/link/.", f"{name}:/b")
+    cli.ok("cp", f"{tmp_path}/link", f"{name}:/c")
+    cli.ok("cp", f"{tmp_path}/etc", f"{name}:/file")
+    cli.ok("cp", f"{tmp_path}/tree/file", f"{name}:/file")
+    # out of it
+    cli.ok("cp", "-L", f"{name}:/file", f"{tmp_path}/followed")
+    cli.ok("cp", "-L", f"{name}:/file", f"{tmp_path}/tree")
+    cli.ok("cp", f"{name}:/a/", f"{tmp_path}/a")
+    (tmp_path / "here").symlink_to("there")
+    cli.ok("cp", f"{name}:/a/file", f"{tmp_path}/here")
+    cli.ok("cp", f"{name}:/", f"{tmp_path}/all")
+    assert sorted(os.listdir(tmp_path)) == ["a", "all", "etc", "followed", "here", "link", "there", "tree"]
+    assert {(tmp_path / path).read_text() for path in ("followed", "there", "tree/file", "a/file")} == {"content\n"}
+    assert os.listdir(tmp_path / "tree") == ["file"]
+    everything = tmp_path / "all"
+    assert (everything / "a/file").read_text() == (everything / "b/file").read_text() == "content\n"
+    assert os.readlink(everything / "c") == "tree"
+    assert os.readlink(everything / "file") == "/etc/passwd"
+    assert (everything / "etc/passwd").read_text() == "content\n"
+
+
+def test_cp_of_everything_of_a_running_one_leaves_the_kernels_folders_empty(cli, running, tmp_path: Path) -> None:
+    cli.ok("cp", f"{running}:/", str(tmp_path / "all"))
+    assert "root:x:0:0" in (tmp_path / "all/etc/passwd").read_text()
+    assert [os.listdir(tmp_path / "all" / folder) for folder in ("dev", "proc", "sys")] == [[], [], []]
+    # a name that the kernel hands back in bytes is shown as text
+    into = cli("cp", str(tmp_path / "all/etc/passwd"), f"{running}:/proc/nosuch")
+    assert into.returncode == 1
+    assert '"nosuch"' in into.stderr
+
+
 def test_diff_commit_history_export(cli, name, tmp_path: Path) -> None:
     cli.ok("run", "--name", name, "--network", "none", "bb", "sh", "-c", "echo new > /etc/new; rm /etc/group")
     assert cli.ok("diff", name).splitlines() == ["C /etc", "D /etc/group", "A /etc/new"]

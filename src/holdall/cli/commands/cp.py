@@ -52,7 +52,7 @@ def split(text: str) -> tuple[str | None, str]:
 
 
 def _out(state: State, container: Container, source: str, target: str, options: Namespace) -> None:
-    from holdall.engine.copy import destination, look
+    from holdall.engine.copy import destination, enters, look
     from holdall.layer.unpack import extract_into
 
     if target == "-":
@@ -63,13 +63,13 @@ def _out(state: State, container: Container, source: str, target: str, options: 
     with tempfile.TemporaryFile(dir=state.paths.ingest) as spool:
         container.copy_out(source, spool, follow=options.follow_link)
         spool.seek(0)
-        found = look(state.engine, container, source)
-        # a trailing slash keeps its meaning
-        wanted = os.path.abspath(target) + ("/" if target.endswith("/") else "")
+        found = look(state.engine, container, source, follow=options.follow_link or enters(source))
+        # a link at its end stays, what it points to is written; a trailing slash keeps its meaning
+        wanted = os.path.realpath(target) + ("/" if target.endswith("/") else "")
         folder, name = destination(source, found is not None and found.is_directory, wanted, _local(wanted))
         if not os.path.isdir(folder):
             raise PathNotFound(f'the folder "{folder}" does not exist', hint="make it first")
-        if name and source.endswith("/."):
+        if name and (source.endswith("/.") or os.path.normpath(source) == "/"):
             # the content of a folder, into one that is not there yet
             folder, name = os.path.join(folder, name), ""
             os.mkdir(folder)
@@ -79,7 +79,7 @@ def _out(state: State, container: Container, source: str, target: str, options: 
 
 
 def _in(state: State, container: Container, source: str, target: str, options: Namespace) -> None:
-    from holdall.engine.copy import destination, look
+    from holdall.engine.copy import destination, enters, landing, look
     from holdall.layer.export import write_path
 
     if source == "-":
@@ -88,9 +88,12 @@ def _in(state: State, container: Container, source: str, target: str, options: N
     real = os.path.realpath(source) if options.follow_link else os.path.abspath(source)
     if not os.path.lexists(real):
         raise PathNotFound(f'no such file "{source}"')
-    folder, name = destination(source, os.path.isdir(real), target, look(state.engine, container, target))
+    is_folder = os.path.isdir(real) and (enters(source) or not os.path.islink(real))
+    target = landing(state.engine, container, target)
+    folder, name = destination(source, is_folder, target, look(state.engine, container, target, follow=True))
     with tempfile.TemporaryFile(dir=state.paths.ingest) as spool:
-        write_path("/", real + ("/." if not name else ""), spool, name=os.fsencode(name) if name else None)
+        behind = "/." if not name else "/" if enters(source) else ""
+        write_path("/", real + behind, spool, name=os.fsencode(name) if name else None)
         spool.seek(0)
         container.copy_in(folder, spool, keep_owner=options.archive)
 
