@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 3600.0
 STEP = 200
 """Rows deleted in one transaction."""
+UNUSED = """NOT EXISTS (SELECT 1 FROM parts WHERE parts.digest = {0}.digest)
+    AND NOT EXISTS (SELECT 1 FROM build_cache WHERE build_cache.digest = {0}.digest)
+    AND NOT EXISTS (SELECT 1 FROM holds WHERE subject = {0}.digest)"""
 
 
 def sweep_rows(database: Database, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Iterator[tuple[str, str]]:
@@ -69,10 +72,10 @@ def _uploads(database: Database) -> list[tuple[object, ...]]:
 
 
 def _delete(database: Database, table: str, keys: list[tuple[object, ...]]) -> None:
-    """Rows that were touched since they were found stay."""
+    """Rows that were touched since they were found stay, and those whose blob somebody has come to rely on."""
     sql = {
-        "compressed": "DELETE FROM compressed WHERE digest = ? AND used = ?",
-        "origins": "DELETE FROM origins WHERE digest = ? AND seen = ? AND repository = ?",
+        "compressed": f"DELETE FROM compressed WHERE digest = ? AND used = ? AND {UNUSED.format(table)}",
+        "origins": f"DELETE FROM origins WHERE digest = ? AND seen = ? AND repository = ? AND {UNUSED.format(table)}",
         "uploads": "DELETE FROM uploads WHERE digest = ? AND started = ? AND repository = ?",
     }[table]
 

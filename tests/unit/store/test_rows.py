@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,13 +11,16 @@ from holdall.oci.descriptor import Descriptor
 from holdall.oci.digest import Digest
 from holdall.oci.reference import Reference
 from holdall.paths import Paths
-from holdall.store import compressed
+from holdall.store import compressed, rows
 from holdall.store.database import Database
 from holdall.store.images import ImageStore
 from holdall.store.origins import Origins
 from holdall.store.rows import sweep_rows
 from holdall.store.uploads import MAX_AGE_SECONDS, Uploads
 from holdall.testing.images import random_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TABLES = ("compressed", "origins", "uploads")
 
@@ -47,6 +51,23 @@ def test_another_form_of_a_layer_that_is_used_stays(images: ImageStore, database
     images.write(image, Reference.parse("one"))
     note(images, Descriptor("a/b", Digest.of(b"another form"), 12), image.layers[0].diff_id)
     assert list(sweep_rows(database, grace=-1)) == []
+
+
+def test_rows_stay_that_somebody_needs_by_the_time_they_would_go(
+    images: ImageStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an image that is loaded relies on the recipe of its blob, which is not kept then."""
+    image = random_image(1, layers=1)
+    note(images, image.layers[0].descriptor, image.layers[0].diff_id)
+    deleting = rows.deleting
+
+    def late(connection: Database, work: Callable[[], None]) -> None:
+        images.write(image, Reference.parse("one"))
+        deleting(connection, work)
+
+    monkeypatch.setattr(rows, "deleting", late)
+    list(sweep_rows(database, grace=-1))
+    assert left(database) == [1, 1, 0]
 
 
 def test_young_rows_and_held_ones_stay(images: ImageStore, database: Database) -> None:
