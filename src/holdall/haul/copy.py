@@ -196,7 +196,7 @@ async def _to_archive(
 
 
 def _archive(tree: Tree, target: Place, parts: str) -> None:
-    temporary = f"{target.path}.{os.getpid()}.tmp"
+    temporary = f"{parts}/{target.kind}"  # beside the parts: what a kill leaves of it goes with them
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         with open(fd, "wb", buffering=0) as out:

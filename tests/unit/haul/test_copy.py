@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdall.errors import HoldallError, ImageNotFound, IntegrityError, InvalidOption, PathNotFound
+from holdall.haul import copy as copying
 from holdall.haul.copy import Choice, copy
 from holdall.haul.facts import documents, facts, raw
 from holdall.haul.origins import Origins
@@ -330,3 +332,35 @@ async def test_what_a_mirror_of_the_target_has_is_not_at_the_target(
     copied = await copy(at(one, "team/app:1"), at(two, "team/app:1"), options=options)
     assert not copied.there
     assert two.store.repository("team/app").tags == {"1": str(IMAGE.digest)}
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+async def test_what_a_kill_leaves_of_an_archive_goes_with_the_next_copy(
+    one: RegistryServer, quick: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    target = Place.parse(f"{kind}:{folder}/image.tar:app:1")
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "os", Dying())
+        with pytest.raises(RuntimeError, match="killed"):
+            await copy(at(one, "team/app:1"), target, options=quick)
+    await copy(at(one, "team/app:1"), target, options=quick)
+    assert [path.name for path in folder.iterdir()] == ["image.tar"]
+    assert tarfile.is_tarfile(folder / "image.tar")
+
+
+class Dying:
+    """The module os for somebody who is killed when a file is to get its name, and tidies nothing up."""
+
+    def rename(self, *_paths: str) -> None:
+        raise RuntimeError("killed")
+
+    def unlink(self, _path: str) -> None:
+        return
+
+    def getpid(self) -> int:
+        return 1
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
