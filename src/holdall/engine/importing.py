@@ -33,9 +33,10 @@ def load(engine: Engine, source: str | BinaryIO, reporter: Reporter) -> list[Ima
                 if loaded.docker:
                     image = with_compressed_layers(image, store, hold, reporter)
                 record = store.write(image, references[0] if references else None, progress=reporter)
-            for reference in references[1:]:
-                store.tag(record, reference)
-            records.append(store.get(record.id))
+                for reference in references[1:]:
+                    # not as another tag: the first may have been removed by now
+                    record = store.write(image, reference, progress=reporter)
+            records.append(store.find(record.id) or record)
     return records
 
 

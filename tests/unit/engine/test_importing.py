@@ -20,7 +20,7 @@ from holdall.oci.digest import Digest
 from holdall.oci.platform import host
 from holdall.oci.reference import Reference
 from holdall.record import replace
-from holdall.store import archive, compressed
+from holdall.store import archive, compressed, image_writer
 from holdall.store.check import check
 from holdall.store.gc import collect
 from holdall.store.snapshots import probe
@@ -28,6 +28,8 @@ from holdall.testing.images import layer_of, tar_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+    from holdall.store.images import ImageStore
 
 NAME = "docker.io/library/app:1"
 
@@ -175,3 +177,24 @@ def test_an_image_that_is_removed_while_it_is_saved_is_saved_whole(engine: Engin
     out.seek(0)
     (loaded,) = engine.images.load(out)
     assert loaded.id == str(image.id)
+
+
+def test_images_that_are_pruned_while_they_are_loaded_were_loaded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(layer_of(tar_of({"a": b"a" * 5000})))
+    out = io.BytesIO()
+    archive.save([(image, (NAME, "docker.io/library/app:2"))], out)
+    out.seek(0)
+    settle = image_writer.settle
+
+    def prune(store: ImageStore, blobs: set[str], layers: set[str] | None = None) -> tuple[tuple[str, ...], int]:
+        if layers is None:
+            engine.images.prune(all=True)
+        return settle(store, blobs, layers)
+
+    monkeypatch.setattr(image_writer, "settle", prune)
+    (loaded,) = engine.images.load(out)
+    assert loaded.id == str(image.id)
+    assert loaded.tags == ("app:2",)
+    assert engine.images.list() == []
