@@ -201,3 +201,16 @@ def test_a_path_is_made_longer_also_where_the_base_image_says_none(store: Comman
     assert shown(store, image, "sh", "-c", "echo $PATH") == (
         "/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     )
+
+
+def test_a_dockerfile_in_latin_1(store: CommandStore, context: Path) -> None:
+    text = "FROM bb\n# Jürgen\nLABEL maintainer=Jürgen\nENV A=ü\nRUN echo Jürgen > /x; echo $A > /y\n"
+    text += "COPY <<E /z\nü\nE\n"
+    (context / "Dockerfile").write_bytes(text.encode("latin-1"))
+    image = built(store, str(context))
+    assert built(store, str(context)) == image
+    config = json.loads(store.run("image", "inspect", image))[0]["Config"]
+    assert config["Labels"] == {"maintainer": "J\ufffdrgen"}
+    assert "A=\ufffd" in config["Env"]
+    assert shown(store, image, "cat", "/x", "/y").split() == ["J\ufffdrgen", "\ufffd"]
+    assert shown(store, image, "busybox", "od", "-An", "-tx1", "/z").split() == ["fc", "0a"]

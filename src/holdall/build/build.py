@@ -237,8 +237,9 @@ class Build:
         return keys.key(kind, below, facts if self.options.epoch is None else [facts, self.epoch])
 
     def step(self, stage: str, number: int, total: int, line: str, platform: str, kind: str = STEP) -> Step:
-        """A step with an id of its own."""
-        return Step(next(self._steps), stage, number, total, line, platform, kind)
+        """A step with an id of its own; its line is text also where the Dockerfile's is not."""
+        text = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return Step(next(self._steps), stage, number, total, text, platform, kind)
 
 
 def default_jobs() -> int:

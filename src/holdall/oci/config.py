@@ -6,7 +6,7 @@ from holdall.errors import InvalidManifest
 from holdall.oci.container_config import ContainerConfig
 from holdall.oci.digest import Digest
 from holdall.oci.history import History, checked_time
-from holdall.oci.jsonval import JsonObject, dumps, load_object
+from holdall.oci.jsonval import JsonObject, dumps_words, load_object
 from holdall.oci.manifest import MAX_LAYERS
 from holdall.oci.platform import MAX_FEATURES, Platform
 from holdall.record import record
@@ -72,7 +72,7 @@ class ImageConfig:
         tree["rootfs"] = {"type": "layers", "diff_ids": [str(one) for one in diff_ids]}
         if history:
             tree["history"] = [one.to_json() for one in history]
-        return cls.parse(dumps({**tree, **outer}))
+        return cls.parse(dumps_words({**tree, **outer}))
 
     @property
     def digest(self) -> Digest:

@@ -100,7 +100,23 @@ def _check_depth(value: object, depth: int, what: str) -> None:
 
 def dumps(value: object) -> bytes:
     """Encode canonically: UTF-8, no white space, keys in the order given (callers use the Go structs' order)."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _text(value).encode()
+
+
+def dumps_words(value: object) -> bytes:
+    """As `dumps`, of what people wrote: bytes that are no UTF-8, lone surrogates here (PEP 383), become U+FFFD each.
+
+    Go's encoder does the same: a Dockerfile in Latin-1 is built.
+    """
+    text = _text(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return re.sub("[\ud800-\udfff]", "\ufffd", text).encode()
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def load_object(

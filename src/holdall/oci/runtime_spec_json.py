@@ -198,7 +198,7 @@ def serialise(spec: RuntimeSpec) -> bytes:
         "annotations": dict(spec.annotations),
         "linux": _linux_json(spec),
     }
-    return jsonval.dumps(_pruned(top))
+    return jsonval.dumps_words(_pruned(top))
 
 
 def _pruned(values: Mapping[str, object]) -> dict[str, object]:

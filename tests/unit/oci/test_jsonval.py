@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from holdall.errors import InvalidInput, InvalidManifest, LimitExceeded
-from holdall.oci.jsonval import MAX_DEPTH, JsonObject, dumps, load_object, loads
+from holdall.oci.jsonval import MAX_DEPTH, JsonObject, dumps, dumps_words, load_object, loads
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,14 @@ def test_depth_is_bounded() -> None:
 
 def test_dumps_is_compact_and_keeps_order() -> None:
     assert dumps({"b": [1, "é"], "a": {}}) == '{"b":[1,"é"],"a":{}}'.encode()
+
+
+def test_dumps_words_replaces_each_byte_that_is_no_text() -> None:
+    words = {"é": b"J\xfcrgen \xff\xfe \xc3\xa9".decode("utf-8", "surrogateescape")}
+    assert dumps_words(words) == '{"é":"J\ufffdrgen \ufffd\ufffd é"}'.encode()
+    assert dumps_words({"b": "é"}) == dumps({"b": "é"})
+    with pytest.raises(UnicodeEncodeError):
+        dumps(words)
 
 
 @pytest.fixture
