@@ -126,10 +126,11 @@ class Outputs:
         with self._told("storing the image"):
             if index is not None:
                 self._build.hold.put(index.descriptor, index.raw)
-                for image in made.images:
-                    if image is not made.main:
-                        self._store.write(image, None, index=index, member=True)
             record = self._write(made, references[0] if references else None)
+            # once a name stands for the index the others are part of it, and pruned by nobody as nameless images
+            for image in made.images if index is not None else ():
+                if image is not made.main:
+                    self._store.write(image, None, index=index, member=True)
             for reference in references[1:]:
                 self._write(made, reference)
         return Built(self._engine, record, made.top, tuple([str(reference) for reference in references]))

@@ -11,6 +11,7 @@ import struct
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -34,7 +35,7 @@ from holdall.oci.platform import Platform, host
 from holdall.oci.reference import Reference
 from holdall.record import replace
 from holdall.registry.options import Options
-from holdall.store import compressed
+from holdall.store import compressed, image_writer
 from holdall.store.anew import unavailable
 from holdall.store.check import check
 from holdall.store.gc import collect
@@ -42,6 +43,9 @@ from holdall.store.origins import Origins
 from holdall.store.snapshots import probe
 from holdall.testing.images import image_of_files, layer_of, random_image, random_index, tar_of
 from holdall.testing.registry import RegistryServer
+
+if TYPE_CHECKING:
+    from holdall.store.images import ImageStore
 
 ZEROS = "0" * 64
 
@@ -579,3 +583,23 @@ def test_an_image_that_is_removed_while_its_build_pushes_it_is_built(
     assert len(removed) == 1
     assert server.count("PUT", "/v2/team/app/manifests/1") == 1
     assert engine.images.pull(name).id == built.id
+
+
+def test_the_platforms_of_a_build_are_no_nameless_images_at_any_time(
+    engine: Engine, server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n")
+    name = f"{server.host}/team/app:1"
+    settle = image_writer.settle
+
+    def prune(store: ImageStore, blobs: set[str], layers: set[str] | None = None) -> tuple[tuple[str, ...], int]:
+        if layers is None:
+            engine.images.prune()
+        return settle(store, blobs, layers)
+
+    monkeypatch.setattr(image_writer, "settle", prune)
+    platforms = ("linux/amd64", "linux/arm64", "linux/riscv64")
+    engine.builds.build(BuildOptions(str(tmp_path), tags=(name,), platforms=platforms))
+    assert len(engine.images.list(all=True)) == len(platforms)
+    engine.images.push(name)
+    assert server.count("PUT", "/v2/team/app/manifests/sha256:") == len(platforms)
