@@ -85,6 +85,11 @@ def check(options: CreateOptions) -> None:
             f'--add-host host-gateway needs a gateway, and the network "{options.network}" has none',
             hint="use the bridge network",
         )
+    if options.sysctls:
+        from holdall.runtime import sysctls
+
+        shared = {"network": options.network, "ipc": options.ipc}
+        sysctls.check(options.sysctls, [kind for kind, value in shared.items() if value != "host"])
     if options.dns or options.dns_search or options.add_hosts:
         from holdall.network import files
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from holdall.oci.runtime_spec import RuntimeSpec
+    from holdall.oci.runtime_spec import Namespace, RuntimeSpec
     from holdall.runtime.launch import Launch, Stdio
     from holdall.runtime.process import Process
 
@@ -56,8 +56,14 @@ def spawn(launch: Launch, stdio: Stdio | None) -> Process:
     return process
 
 
+def _is_ours(entry: Namespace) -> bool:
+    """Whether a namespace given by path is the very one that we are in."""
+    ours = f"/proc/self/ns/{namespaces.FILES.get(entry.type, entry.type)}"
+    return bool(entry.path) and os.path.samefile(entry.path, ours)
+
+
 def check(spec: RuntimeSpec) -> None:
-    """Raises Unsupported for namespaces we do not do yet."""
+    """Raises Unsupported for namespaces we do not do yet, InvalidOption for kernel parameters of the host."""
     if spec.namespace("mount") is None:
         raise Unsupported("a container without a mount namespace is not supported")
     for kind in ("user", "time"):
@@ -67,6 +73,10 @@ def check(spec: RuntimeSpec) -> None:
         raise Unsupported("id mappings are not supported")
     if spec.mount_label:
         raise Unsupported("mount labels are not supported")
+    if spec.sysctl:
+        from holdall.runtime import sysctls
+
+        sysctls.check(spec.sysctl, [entry.type for entry in spec.namespaces if not _is_ours(entry)])
 
 
 def seccomp_loader(bpf: bytes | None) -> Callable[[], None] | None:

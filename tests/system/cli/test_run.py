@@ -70,6 +70,9 @@ def test_killed_by_signal_gives_128_and_the_number(cli) -> None:
         (["-m", "1x", "bb"], "--memory"),
         (["--pull", "never", "nosuch"], 'no image "nosuch"'),
         (["--security-opt", "apparmor=x", "bb"], "apparmor"),
+        (["--sysctl", "vm.swappiness=60", "bb"], '"vm.swappiness"'),
+        (["--sysctl", "net.ipv4.ip_forward=1", "--network", "host", "bb"], '"net.ipv4.ip_forward"'),
+        (["--sysctl", "kernel.sem=1 1 1 1", "--ipc", "host", "bb"], '"kernel.sem"'),
     ],
 )
 def test_refusals_name_what_is_wrong_and_leave_nothing(cli, words, text) -> None:

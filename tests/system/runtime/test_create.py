@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from holdall.errors import CommandNotExecutable, CommandNotFound, StartError, Unsupported
+from holdall.errors import CommandNotExecutable, CommandNotFound, InvalidOption, StartError, Unsupported
 from holdall.linux import capabilities, overlay
 from holdall.oci.runtime_spec import Device, Mount, Namespace, Rlimit, User
 from holdall.record import replace
@@ -346,7 +346,20 @@ def test_sysctls_are_set_in_own_namespaces_only(rig) -> None:
     assert Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text() == before
 
 
-@pytest.mark.parametrize("name", ["no.such.thing", "../../etc/passwd", "kernel..x"])
+@pytest.mark.parametrize("name", ["vm.swappiness", "no.such.thing", "../../etc/passwd", "kernel..x", "kernel/hostname"])
+def test_sysctls_of_the_host_are_refused(rig, name) -> None:
+    with pytest.raises(InvalidOption, match="the host's"):
+        rig.run("true", sysctl={name: "60"})
+
+
+def test_sysctls_of_namespaces_that_are_the_hosts_are_refused(rig) -> None:
+    with pytest.raises(InvalidOption, match=r"net\.ipv4\.ip_forward"):
+        rig.run("true", sysctl={"net.ipv4.ip_forward": "1"}, network="host")
+    with pytest.raises(InvalidOption, match=r"net\.ipv4\.ip_forward"):
+        rig.run("true", sysctl={"net.ipv4.ip_forward": "1"}, network="/proc/self/ns/net")
+
+
+@pytest.mark.parametrize("name", ["net.no.such", "net.../../etc/passwd", "net..x"])
 def test_bad_sysctl_is_refused(rig, name) -> None:
     assert "kernel parameter" in rig.run("true", sysctl={name: "1"}).error.message
 
