@@ -40,7 +40,7 @@ class Folder:
         except (FileExistsError, NotADirectoryError) as err:
             raise InvalidOption(f'"{path}" is no folder') from err
         os.makedirs(paths.blobs, 0o755, exist_ok=True)
-        self.sink = ContentStore(paths)
+        self.sink = _Shared(paths)
 
     def name(self, top: Descriptor, name: str) -> None:
         """List an image under a name, which moves; without one, once. Raises InvalidManifest, OSError."""
@@ -66,6 +66,14 @@ class Folder:
             os.rmdir(self.sink.paths.ingest)
         except OSError:  # another copy is under way
             return
+
+
+class _Shared(ContentStore):
+    """A sink whose ingest/ goes when another copy into the same layout ends."""
+
+    def announce(self, digest: Digest) -> None:  # noqa: ARG002
+        """See `ContentStore`."""
+        os.makedirs(self.paths.ingest, 0o755, exist_ok=True)
 
 
 def _same(one: Descriptor, digest: Digest, name: str) -> bool:
