@@ -174,7 +174,19 @@ class Reader:
                 words = file.read(100).split()
         except FileNotFoundError:
             return None
-        return Place(int(words[0]), int(words[1])) if len(words) == 2 and b"".join(words).isdigit() else None
+        if len(words) != 2 or not b"".join(words).isdigit():
+            return None
+        return self._within(Place(int(words[0]), int(words[1])))
+
+    def _within(self, place: Place) -> Place:
+        """A place that is there: a power cut may have taken the end of the log, but not what is appended since."""
+        numbers = _numbers(self._folder)
+        if not numbers or place.number > numbers[-1]:
+            return self.start()
+        try:
+            return Place(place.number, min(place.offset, os.stat(f"{self._folder}/{place.number:012d}").st_size))
+        except FileNotFoundError:
+            return place
 
     def mark(self, name: str, place: Place) -> None:
         """Note how far a webhook is."""

@@ -167,3 +167,22 @@ def test_one_process_sends(tmp_path: Path) -> None:
     again = two.hold()
     assert again is not None
     os.close(again)
+
+
+def test_what_is_appended_after_a_power_cut_is_read(tmp_path: Path) -> None:
+    """The mark was kept, the end of the log was not; or not even its number."""
+    for lost in (False, True):
+        folder = tmp_path / str(lost)
+        spool, reader = Spool(str(folder)), Reader(str(folder))
+        spool.append(b"1\n2\n3\n")
+        reader.mark("hook", Place(1, 6))
+        spool.close()
+        os.truncate(folder / "000000000001", 2)
+        if lost:
+            reader.mark("hook", Place(7, 6))
+        place = reader.sent("hook")
+        assert place == Place(1, 0 if lost else 2)
+        spool = Spool(str(folder))
+        spool.append(b"4\n")
+        spool.close()
+        assert [line for line, _ in reader.read(place)[0]][-1] == b"4\n"
