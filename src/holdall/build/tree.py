@@ -94,10 +94,15 @@ class Tree:
             return [Match(word, found.path, found.status)]
         matches = []
         for path in self._deep(word) if deep and "**" in word else self._expand(word.split("/")):
-            found = find(self.root, path)
-            if found.status is None or stat.S_ISSOCK(found.status.st_mode):
+            itself = find(self.root, path, follow=False)
+            if itself.status is None or self._ignored(itself.path):
                 continue
-            if not self._ignored(found.path):
+            found = find(self.root, path)
+            if found.status is None or self._ignored(found.path):
+                # to leave it out unsaid would make another image than the one meant
+                why = "is not there" if found.status is None else "is left out by the ignore file"
+                raise DockerfileError(f'"{visible(path)}" leads to "{visible(found.path)}", which {why}')
+            if not stat.S_ISSOCK(found.status.st_mode):
                 matches.append(Match(path, found.path, found.status))
         return matches
 

@@ -10,6 +10,7 @@ import pytest
 from holdall.build import modes
 from holdall.build.copying import Request, matches, plan
 from holdall.build.tree import Tree
+from holdall.dockerfile.ignore import IgnoreRules
 from holdall.errors import DockerfileError
 from holdall.layer.entry import Kind
 
@@ -138,6 +139,21 @@ def test_what_is_matched(folder: Path) -> None:
     try:
         found = matches(Request(("x/./y/*",), "/", parents=True), Tree(fd))
         assert [(one.written, one.kept) for one in found] == [("x/y/b.txt", "y/b.txt"), ("x/y/z", "y/z")]
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "left/out"])
+def test_a_symlink_that_a_wildcard_matches_and_leads_nowhere_is_told_of(folder: Path, target: str) -> None:
+    (folder / "left").mkdir()
+    (folder / "left/out").touch()
+    (folder / "x/link").symlink_to("../" + target)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(DockerfileError, match=f'"x/link" leads to "{target}", which is'):
+            Tree(fd, IgnoreRules(["left"])).matches("x/*")
+        found = Tree(fd, IgnoreRules(["left", "x/link"])).matches("x/*")
+        assert [one.written for one in found] == ["x/a.txt", "x/y"]
     finally:
         os.close(fd)
 
