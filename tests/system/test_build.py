@@ -214,3 +214,10 @@ def test_a_dockerfile_in_latin_1(store: CommandStore, context: Path) -> None:
     assert "A=\ufffd" in config["Env"]
     assert shown(store, image, "cat", "/x", "/y").split() == ["J\ufffdrgen", "\ufffd"]
     assert shown(store, image, "busybox", "od", "-An", "-tx1", "/z").split() == ["fc", "0a"]
+
+
+def test_a_workdir_of_a_user_that_is_not_there_yet(store: CommandStore, context: Path) -> None:
+    (context / "passwd").write_text("late:x:5:6::/:/bin/sh\n")
+    text = "FROM bb\nUSER late\nWORKDIR /before\nCOPY passwd /etc/passwd\nWORKDIR /after\n"
+    image = built(store, write(context, text))
+    assert shown(store, image, "busybox", "stat", "-c", "%u:%g", "/before", "/after").split() == ["0:0", "5:6"]

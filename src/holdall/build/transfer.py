@@ -60,7 +60,11 @@ def folders(walker: Walker, state: State, path: str) -> tuple[Piece, ...]:
     places = [lookup.find(lower, one) if lower is not None else lookup.Found(one, None) for one in paths]
     if all(there.is_folder for there in places):
         return ()
-    owner = owners.owner(lower, state.config.user) if state.config.user else (0, 0)
+    try:
+        owner = owners.owner(lower, state.config.user) if state.config.user else (0, 0)
+    except DockerfileError:
+        # whoever runs the image may have the name in a file that comes later; BuildKit takes root as well
+        owner = (0, 0)
     found = {there.path: copying.folder_entry(there.path, there, owner, walker.build.epoch) for there in places}
     return tuple([copying.Piece(found[path]) for path in sorted(found)])
 
