@@ -78,27 +78,34 @@ def read(
 
 
 def _lines(folder: str, running: Callable[[], bool], *, follow: bool, tail: int | None) -> Iterator[bytes]:
-    paths = files(folder)
-    if tail is not None:
-        skip = _tail_offsets(paths, tail)
-    else:
-        skip = dict.fromkeys(paths, 0)
-    current: BinaryIO | None = None
+    ring = _open_ring(folder)
     try:
-        for path in paths:
-            if current is not None:
-                current.close()
-            current = open(path, "rb")
-            current.seek(skip.get(path, 0))
-            if path != paths[-1] or not follow:
-                yield from _complete(current)
+        if tail is not None:
+            _seek_tail(ring, tail)
+        newest = ring.pop() if ring and follow else None
+        while ring:
+            with ring.pop(0) as file:
+                yield from _complete(file)
         if follow:
-            follower = _Follower(folder, current)
-            current = None
-            yield from follower.lines(running)
+            yield from _Follower(folder, newest).lines(running)
     finally:
-        if current is not None:
-            current.close()
+        for file in ring:
+            file.close()
+
+
+def _open_ring(folder: str) -> list[BinaryIO]:
+    """The ring's files, oldest first; all of one moment, so that no rotation meanwhile can hide or repeat one."""
+    while True:
+        found: list[BinaryIO] = []
+        try:
+            for path in files(folder):
+                found.append(open(path, "rb"))
+            if [os.fstat(file.fileno()).st_ino for file in found] == [os.stat(path).st_ino for path in files(folder)]:
+                return found
+        except FileNotFoundError:
+            pass
+        for file in found:
+            file.close()
 
 
 def _complete(file: BinaryIO) -> Iterator[bytes]:
@@ -179,30 +186,28 @@ class _Follower:
                 yield piece + b"\n"
 
 
-def _tail_offsets(paths: list[str], count: int) -> dict[str, int]:
-    """Where to begin in each file so that the last `count` lines are read."""
-    offsets: dict[str, int] = {}
+def _seek_tail(ring: list[BinaryIO], count: int) -> None:
+    """Go to where each file begins to have a part in the last `count` lines."""
     left = count
-    for path in reversed(paths):
-        size = os.path.getsize(path)
-        offsets[path], left = (size, 0) if left == 0 else _back(path, size, left)
-    return offsets
+    for file in reversed(ring):
+        size = os.fstat(file.fileno()).st_size
+        offset, left = (size, 0) if left == 0 else _back(file, size, left)
+        file.seek(offset)
 
 
-def _back(path: str, size: int, count: int) -> tuple[int, int]:
+def _back(file: BinaryIO, size: int, count: int) -> tuple[int, int]:
     """Offset of the `count`-th line from the end, and how many lines are still wanted from older files."""
-    with open(path, "rb") as file:
-        position, found = size, 0
-        while position:
-            step = min(BLOCK, position)
-            position -= step
-            file.seek(position)
-            block = file.read(step)
-            end = len(block)
-            while (at := block.rfind(b"\n", 0, end)) != -1:
-                if position + at + 1 != size:
-                    found += 1
-                    if found == count:
-                        return position + at + 1, 0
-                end = at
+    position, found = size, 0
+    while position:
+        step = min(BLOCK, position)
+        position -= step
+        file.seek(position)
+        block = file.read(step)
+        end = len(block)
+        while (at := block.rfind(b"\n", 0, end)) != -1:
+            if position + at + 1 != size:
+                found += 1
+                if found == count:
+                    return position + at + 1, 0
+            end = at
     return 0, max(0, count - found - (1 if size else 0))

@@ -57,6 +57,19 @@ def test_no_log_yet(tmp_path: Path) -> None:
     assert numbers(tmp_path / "missing") == []
 
 
+@pytest.mark.parametrize("options", [{}, {"tail": 10}, {"follow": True}])
+def test_a_rotation_while_it_is_read_neither_loses_nor_repeats(ring: Path, options: dict[str, object]) -> None:
+    reading = read(str(ring), lambda: False, **options)  # type: ignore[arg-type]
+    seen = [next(reading)]
+    (ring / "container.log.2").unlink()
+    os.rename(ring / "container.log.1", ring / "container.log.2")
+    os.rename(ring / "container.log", ring / "container.log.1")
+    (ring / "container.log").write_bytes(line(12))
+    seen += reading
+    first = 12 - options.get("tail", 12)  # type: ignore[operator]
+    assert [int(entry.text.split()[1]) for entry in seen] == list(range(first, 13 if "follow" in options else 12))
+
+
 def test_following_over_rotations_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "container.log"
     path.write_bytes(line(0))
