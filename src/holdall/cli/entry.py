@@ -105,8 +105,8 @@ def _hand_over(sock: _socket.socket, order: bytes) -> int | None:
             end = b""
         if len(end) == 4:
             return int.from_bytes(end, sys.byteorder)
-        if received:
-            _die_of(received[-1])
+        for number in received:
+            _die_of(number)
         sys.stderr.write("holdall: the process that ran the command was killed\n")
         return FAILED
 

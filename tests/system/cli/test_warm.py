@@ -99,7 +99,9 @@ def test_a_signal_that_ends_the_command_ends_its_caller(warm, name) -> None:
     # its handlers are there when it has taken over
     eventually(lambda: len(children(warm.pid)) == 2)
     eventually(lambda: caught(process.pid, signal.SIGTERM))
+    # timeout(1) sends both
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     assert process.communicate(timeout=20)[1] == b""
     assert process.returncode == -signal.SIGTERM
 
