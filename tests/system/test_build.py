@@ -221,3 +221,10 @@ def test_a_workdir_of_a_user_that_is_not_there_yet(store: CommandStore, context:
     text = "FROM bb\nUSER late\nWORKDIR /before\nCOPY passwd /etc/passwd\nWORKDIR /after\n"
     image = built(store, write(context, text))
     assert shown(store, image, "busybox", "stat", "-c", "%u:%g", "/before", "/after").split() == ["0:0", "5:6"]
+
+
+def test_a_command_that_cannot_be_started_shows_its_line(store: CommandStore, context: Path) -> None:
+    done = store.attempt("build", write(context, "FROM bb\nUSER nobody-here\nRUN true\n"))
+    assert done.returncode == 1
+    assert "Dockerfile:3: RUN true: unable to find user nobody-here" in done.stderr
+    assert ">>> RUN true" in done.stderr

@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import suppress
 
-from holdall.errors import CommandNotExecutable, CommandNotFound, HoldallError, StepFailed
+from holdall.errors import CommandNotExecutable, CommandNotFound, HoldallError, StartError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class StepRunner:
                 attachment = step.open()
             except (CommandNotFound, CommandNotExecutable) as err:
                 raise self._failed(step, err.message, err.exit_code) from err
+            except StartError as err:
+                # as an unknown user: a shell could not be started either
+                raise StepFailed(err.message, code=err.exit_code, hint=err.hint) from err
             with attachment:
                 with self._stop.calling(step.kill):
                     code = _relayed(attachment, tell, step.kill)
