@@ -20,6 +20,9 @@ PATIENCE = 30.0
 PAUSE = 0.02
 
 
+FORCED_TRIES = 3
+
+
 def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) -> None:
     """Remove it. Raises ContainerStateConflict when it runs and `force` is not given, ContainerNotFound."""
     from holdall.supervisor.client import connect_if_running
@@ -32,8 +35,7 @@ def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) 
                 hint="stop it first, or use rm --force",
             )
         with container.connect() as connection:
-            connection.stop(container.id, signal=9, timeout=-1)
-            forget(engine, container, connection, volumes=volumes)
+            _end(engine, container, connection, volumes=volumes)
         return
     found = connect_if_running(engine.paths)
     if found is None:
@@ -42,7 +44,26 @@ def remove(engine: Engine, container: Container, *, force: bool, volumes: bool) 
             return
         found = container.connect()  # its end was not undone: only a supervisor can, as long as the container is known
     with found:
-        forget(engine, container, found, volumes=volumes)
+        try:
+            forget(engine, container, found, volumes=volumes)
+        except ContainerStateConflict:
+            if not force:
+                raise
+            # somebody, or its restart policy, started it just now
+            _end(engine, container, found, volumes=volumes)
+
+
+def _end(engine: Engine, container: Container, connection: Connection, *, volumes: bool) -> None:
+    """Kill it and remove it; again when it was started in between. Raises ContainerStateConflict after some tries."""
+    for left in reversed(range(FORCED_TRIES)):
+        connection.stop(container.id, signal=9, timeout=-1)
+        try:
+            forget(engine, container, connection, volumes=volumes)
+        except ContainerStateConflict:
+            if not left:
+                raise
+        else:
+            return
 
 
 def make_gone(engine: Engine, container_id: str) -> None:

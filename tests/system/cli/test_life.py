@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from holdall import Engine
+from holdall.errors import ContainerStateConflict
+
 pytestmark = pytest.mark.root
 
 
@@ -50,6 +53,19 @@ def test_remove_refuses_a_running_one(cli, running) -> None:
     assert "hint:" in done.stderr
     assert cli.ok("rm", "-f", running).strip() == running
     assert cli("inspect", running).returncode == 1
+
+
+def test_a_forced_removal_ends_what_was_started_meanwhile(cli, name, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.ok("create", "--name", name, "--network", "none", "bb", "sleep", "100")
+    with Engine(root=str(cli.root), run_root=str(cli.run_root)) as engine:
+        container = engine.containers.get(name)
+        before = container.state
+        cli.ok("start", name)
+        monkeypatch.setattr(type(container), "state", property(lambda _: before))
+        with pytest.raises(ContainerStateConflict):
+            container.remove()
+        container.remove(force=True)
+    assert cli("inspect", name).returncode == 1
 
 
 def test_logs(cli, running) -> None:
