@@ -98,8 +98,8 @@ def _open_ring(folder: str) -> list[BinaryIO]:
     while True:
         found: list[BinaryIO] = []
         try:
-            for path in files(folder):
-                found.append(open(path, "rb"))
+            # `extend` keeps what it has when a file is gone
+            found.extend(open(path, "rb") for path in files(folder))
             if [os.fstat(file.fileno()).st_ino for file in found] == [os.stat(path).st_ino for path in files(folder)]:
                 return found
         except FileNotFoundError:
