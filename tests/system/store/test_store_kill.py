@@ -14,6 +14,7 @@ import pytest
 from holdall.oci.digest import Digest
 from holdall.paths import Paths
 from holdall.store import gc
+from holdall.store.anew import unavailable
 from holdall.store.check import check
 from holdall.store.content import ContentStore
 from holdall.store.database import open_database
@@ -27,8 +28,8 @@ SOAK = os.environ.get("HOLDALL_SOAK") == "1"
 pytestmark = [pytest.mark.root, pytest.mark.soak]
 
 
-def start(root: str, seed: int, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, WRITER, root, str(seed), *arguments], stdout=subprocess.PIPE)
+def start(root: str, seed: int, drivers: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, WRITER, root, str(seed), drivers, *arguments], stdout=subprocess.PIPE)
 
 
 def inspect(paths: Paths, *, whole: bool) -> None:
@@ -42,6 +43,8 @@ def inspect(paths: Paths, *, whole: bool) -> None:
         for record in images.list(intermediate=True):
             assert images.image(record).id == Digest.parse(record.id)
             images.snapshots.lowers(record.layers)
+            lost = [str(one) for one in unavailable(images.image(record), images.content)]
+            assert [one for one in lost if not database.all("SELECT 1 FROM origins WHERE digest = ?", (one,))] == []
         if whole:
             collect(database, paths, images.snapshots)
             assert check(database, paths, images.snapshots) == ()
@@ -60,12 +63,15 @@ def verify_blobs(paths: Paths) -> None:
         assert str(Digest.of(data)) == digest
 
 
-def test_writers_killed_at_random_leave_a_good_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drivers", ["overlay", "erofs", "erofs,overlay"])
+def test_writers_killed_at_random_leave_a_good_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drivers: str
+) -> None:
     monkeypatch.setattr(gc, "GRACE_SECONDS", -1.0)
     paths = Paths(str(tmp_path / "store"), str(tmp_path / "store-run"))
     source = random.Random(os.environ.get("HOLDALL_SEED") or time.time_ns())
-    for turn in range(300 if SOAK else 6):
-        writers = [start(paths.root, source.randrange(1 << 30)) for _ in range(2)]
+    for turn in range(100 if SOAK else 3):
+        writers = [start(paths.root, source.randrange(1 << 30), drivers) for _ in range(2)]
         try:
             for writer in writers:
                 assert writer.stdout is not None
@@ -85,9 +91,10 @@ def test_writers_killed_at_random_leave_a_good_store(tmp_path: Path, monkeypatch
         inspect(paths, whole=True)
 
 
-def test_writers_side_by_side_disturb_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("drivers", ["overlay", "erofs,overlay"])
+def test_writers_side_by_side_disturb_nobody(tmp_path: Path, drivers: str) -> None:
     paths = Paths(str(tmp_path / "store"), str(tmp_path / "store-run"))
-    writers = [start(paths.root, seed, "once") for seed in range(20 if SOAK else 4)]
+    writers = [start(paths.root, seed, drivers, "once") for seed in range(10 if SOAK else 3)]
     for writer in writers:
         writer.communicate(timeout=300)
     assert [writer.returncode for writer in writers] == [0] * len(writers)
