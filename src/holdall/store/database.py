@@ -60,6 +60,9 @@ class Database(sqlite3.Connection):
                 return self.execute(sql, values).fetchall()
             except sqlite3.Error as error:
                 raise translate(error, self.path) from error
+            except UnicodeEncodeError:
+                # a word of a command line or a Dockerfile that is no UTF-8: no row has it
+                return []
 
     def one(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None. Raises as `all`."""

@@ -95,6 +95,7 @@ class Volumes:
         """Delete a volume no container uses, and its data. Raises VolumeNotFound, VolumeInUse, SystemFailure."""
         from holdall.store.busy import busy
 
+        self.get(name)
         with busy(self._paths, f"{self._paths.volumes}/{name}"):
             deleting(self._database, lambda: self._forget(name))
             self.remove_folder(name)

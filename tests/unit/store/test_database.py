@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from holdall.errors import NotPermitted, StoreCorrupt, SystemFailure, Unsupported
+from holdall.errors import NotPermitted, StoreCorrupt, SystemFailure, Unsupported, VolumeNotFound
 from holdall.paths import Paths
 from holdall.store import database as module
 from holdall.store.database import Database, open_database, translate
 from holdall.store.schema import MIGRATIONS
+from holdall.store.volumes import Volumes
 
 
 def put(database: Database, key: str, value: str) -> None:
@@ -31,6 +32,13 @@ def test_a_new_store_gets_its_folders_and_schema(paths: Paths) -> None:
     assert modes["containers"] == modes["volumes"] == 0o711
     assert modes["holdall.db"] == 0o600
     assert stat.S_IMODE(os.stat(paths.root).st_mode) == 0o700
+
+
+def test_words_that_are_no_utf8_are_found_nowhere(paths: Paths) -> None:
+    with closing(open_database(paths)) as database:
+        assert database.all("SELECT * FROM meta WHERE key = ?", ("b\udcfc",)) == []
+        with pytest.raises(VolumeNotFound):
+            Volumes(paths, database).remove("b\udcfc")
 
 
 def test_it_keeps_what_was_committed(paths: Paths) -> None:
