@@ -115,7 +115,12 @@ def error_to_json(err: BaseException) -> dict[str, Any]:
     """An exception as the value of "error"."""
     if isinstance(err, HoldallError):
         return {"class": type(err).__name__, "message": err.message, "hint": err.hint, "exit_code": err.exit_code}
-    return {"class": "SystemFailure", "message": str(err) or type(err).__name__, "hint": None, "exit_code": 1}
+    message = str(err) or type(err).__name__
+    if isinstance(err, OSError) and err.strerror:
+        # a person reads it: without Python's "[Errno 28]"
+        where = f'"{os.fsdecode(err.filename)}": ' if isinstance(err.filename, str | bytes) else ""
+        message = f"the system refused: {where}{err.strerror.lower()}"
+    return {"class": "SystemFailure", "message": message, "hint": None, "exit_code": 1}
 
 
 def error_from_json(value: dict[str, Any]) -> HoldallError:

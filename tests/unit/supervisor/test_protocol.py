@@ -114,4 +114,6 @@ def test_every_error_comes_back_as_itself(kind: type[HoldallError]) -> None:
 def test_other_exceptions_are_system_failures() -> None:
     value = protocol.error_to_json(OSError(28, "No space left on device", "/x"))
     assert type(protocol.error_from_json(value)) is errors.SystemFailure
+    assert value["message"] == 'the system refused: "/x": no space left on device'
+    assert protocol.error_to_json(OSError(28, "Full"))["message"] == "the system refused: full"
     assert type(protocol.error_from_json({"class": "os", "message": "x"})) is errors.SystemFailure
