@@ -14,9 +14,10 @@ from holdall.testing.docker_registry import DockerRegistry, available
 from holdall.testing.objectstore import ENVIRONMENT, ObjectStore
 from holdall.testing.postgres import Postgres, programs
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # begun by `pytest &` in a script: commands would inherit it, and tests of Ctrl-C wait for ever
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        # begun by `nohup` or by `&` in a script: commands would inherit it, and tests that send it wait for ever
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
