@@ -54,6 +54,11 @@ def socket_name() -> str:
     return f"warm-{sys.implementation.cache_tag}-{__version__}-{stamp:x}.sock"
 
 
+def namespaces() -> list[str]:
+    """Where this process is: whose files, network and processes a command means."""
+    return [os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "pid", "user")]
+
+
 def try_warm(argv: list[str]) -> int | None:
     """Exit code of the command done by the warm process, None when it has to be done here."""
     if os.environ.get("HOLDALL_WARM") == "0" or not argv:
@@ -66,7 +71,7 @@ def try_warm(argv: list[str]) -> int | None:
         import marshal
         from _socket import socket
 
-        order = marshal.dumps((argv, dict(os.environb), _umask(), os.readlink("/proc/self/ns/mnt")))
+        order = marshal.dumps((argv, dict(os.environb), _umask(), namespaces()))
         if len(order) > MAX_ORDER:
             return None
         sock = socket(AF_UNIX, SEQPACKET | CLOEXEC, 0)

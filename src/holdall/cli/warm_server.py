@@ -4,7 +4,7 @@ It is a helper of the command line alone (the library never uses it), started in
 that leaves a container running, and gone with the store's supervisor; after a build, some seconds after the last
 command. It is single-threaded and holds no database and no lock but its own, so the fork is clean; the child takes
 over the caller's descriptors, folder, environment and umask and is killed when the caller dies. Callers of another
-user or in another mount namespace are turned away and do their work themselves.
+user or in another mount, network, pid or user namespace are turned away and do their work themselves.
 
 The child that waits, the spare, rehearses meanwhile (rehearsal.py): what a command touches is its own memory by the
 time a caller comes. As soon as it has one, the next spare is forked.
@@ -249,8 +249,8 @@ def take_place(caller: socket.socket) -> list[str] | None:
     order, fds, _, _ = socket.recv_fds(caller, entry.MAX_ORDER, 4, socket.MSG_CMSG_CLOEXEC)
     if (uid, gid) != (os.geteuid(), os.getegid()) or len(fds) != 4:
         return None
-    argv, environment, umask, namespace = marshal.loads(order)  # from a process of the same user, checked above
-    if namespace != os.readlink("/proc/self/ns/mnt"):
+    argv, environment, umask, namespaces = marshal.loads(order)  # from a process of the same user, checked above
+    if namespaces != entry.namespaces():
         return None
     os.setsid()
     for number in range(3):

@@ -164,6 +164,14 @@ def test_another_mount_namespace_is_turned_away(warm, tmp_path: Path) -> None:
     # the supervisor mounts in its own namespace: what matters is that the command was not refused or lost
 
 
+@pytest.mark.parametrize("options", [(), ("-m",), ("-n",), ("-p", "-f"), ("-U", "-r")])
+def test_only_callers_in_the_same_namespaces_are_served(warm, options: tuple[str, ...]) -> None:
+    code = "import sys; from holdall.cli import entry; print(entry.try_warm(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "ps", "-q"]
+    done = subprocess.run(["unshare", *options, *words] if options else words, env=warm.environ, capture_output=True)
+    assert done.stdout.splitlines()[-1:] == [b"None" if options else b"0"], done.stderr
+
+
 def test_it_goes_with_the_supervisor(warm, name) -> None:
     pid = warm.pid
     assert warm("rm", "-f", name).returncode == 0
