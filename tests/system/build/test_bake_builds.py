@@ -14,17 +14,10 @@ from holdall.testing.registry import RegistryServer
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
 
 COMMON = "FROM bb AS common\nRUN echo common > /common\n"
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def write(workshop: Workshop, targets: dict[str, Any], **more: Any) -> str:

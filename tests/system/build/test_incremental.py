@@ -41,12 +41,6 @@ RUN busybox chmod 600 a.c && echo > lib/new
 FILES = {"make.sh": MAKE, "a.c": "a one\n", "b.c": "b one\n", "lib/c.c": "c one\n"}
 
 
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
-
-
 @pytest.fixture(params=["", "copy"])
 def either(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Workshop]:
     """A workshop with each driver."""

@@ -16,15 +16,8 @@ from holdall.testing.supervised import eventually
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def until_up(build: subprocess.Popen[bytes]) -> None:

@@ -12,23 +12,13 @@ import subprocess
 import termios
 import time
 from fcntl import ioctl
-from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.testing.building import Workshop
 from holdall.testing.command import COMMAND, busybox_available
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def test_the_record_says_what_made_which_layer(workshop: Workshop) -> None:

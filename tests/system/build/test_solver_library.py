@@ -29,12 +29,6 @@ DOCUMENT = Path(__file__).parents[3] / "docs/build.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
-
-
 @pytest.fixture
 def engine(workshop: Workshop) -> Iterator[Engine]:
     with Engine(workshop.store.paths.root, workshop.store.paths.run_root) as made:

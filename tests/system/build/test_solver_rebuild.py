@@ -7,15 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.testing.building import Workshop
 from holdall.testing.command import busybox_available
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
 
@@ -46,12 +42,6 @@ HEAVY = {
     "holdall.engine.step_container", "holdall.store.image_writer", "holdall.store.layer_maker",
     "holdall.dockerfile.lint.check", "holdall.registry",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def settled(workshop: Workshop) -> str:

@@ -8,16 +8,12 @@ import re
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from holdall.testing.building import Workshop
 from holdall.testing.command import busybox_available, finish
 from holdall.testing.supervised import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
 
@@ -43,12 +39,6 @@ FROM bb
 COPY --from=slow / /
 COPY --from=bad / /
 """
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def own() -> str:

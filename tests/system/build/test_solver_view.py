@@ -19,7 +19,6 @@ from holdall.testing.building import Workshop
 from holdall.testing.command import COMMAND, busybox_available
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
@@ -121,12 +120,6 @@ class Terminal:
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         return shown, os.waitstatus_to_exitcode(status)
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def own(seconds: float = 1.0) -> str:

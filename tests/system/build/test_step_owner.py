@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,16 +17,7 @@ from holdall.supervisor.client import connect
 from holdall.testing.building import Workshop
 from holdall.testing.command import busybox_available
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not busybox_available(), reason="needs root and busybox-static")]
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop() as made:
-        yield made
 
 
 def left_step(engine: Engine) -> str:
