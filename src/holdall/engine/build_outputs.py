@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdall.build.forms import Form
     from holdall.build.options import BuildOptions
     from holdall.engine.engine import Engine
-    from holdall.events import Event, Reporter
+    from holdall.events import Reporter
     from holdall.image.image import Layer
     from holdall.oci.descriptor import Descriptor
     from holdall.store.records import ImageRecord
@@ -222,14 +222,8 @@ class Outputs:
         build.stop.check()
         step = build.step("", 0, 0, what, "", EXPORT)
         build.report(event(step, "started"))
-
-        def tell(got: Event) -> None:
-            build.stop.check()
-            subject = f"{got.subject} {got.message or got.action}".strip()
-            build.report(event(step, "progress", size=got.current, total=got.total, subject=subject))
-
         try:
-            yield tell
+            yield build.following(step)
         except (HoldallError, OSError):
             build.report(event(step, "stopped" if build.stop.is_set else "failed"))
             raise

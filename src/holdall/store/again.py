@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdall.store.compressed import can_be_had
+from holdall.store.compressed import at_hand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,5 +37,4 @@ def same(store: ImageStore, image: Image, reference: Reference | None) -> ImageR
 def _is_whole(store: ImageStore, layer: Layer) -> bool:
     if not store.snapshots.has(str(layer.diff_id)):
         return False
-    digest = layer.descriptor.digest
-    return store.content.has(digest) or (store.content.has(layer.diff_id) and can_be_had(store.database, digest))
+    return at_hand(store.database, store.content, layer.descriptor.digest, layer.diff_id)

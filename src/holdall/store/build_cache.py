@@ -60,10 +60,7 @@ class BuildCache:
         if not self._snapshots.has(str(found.diff_id)):
             return None
         # the row may have gone while it was read, and its blob with it: a layer that others need stays without
-        if os.path.isfile(hold.path(digest)):
-            return found
-        is_spare = os.path.isfile(hold.path(found.diff_id)) and compressed.can_be_had(self._database, digest)
-        return found if is_spare else None
+        return found if compressed.at_hand(self._database, hold, digest, found.diff_id) else None
 
     def used(self, keys: Iterable[str], stamps: Mapping[str, str]) -> None:
         """Note that these were of use now, and the keys of steps with these stamps ("": they make no layer)."""

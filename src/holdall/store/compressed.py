@@ -5,6 +5,7 @@ A row promises nothing about files: the blob may be a file, or be made again by 
 
 from __future__ import annotations
 
+import os
 import time
 
 from holdall.oci.descriptor import Descriptor
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from holdall.store.content import ContentStore
     from holdall.store.database import Database
 
 
@@ -65,6 +67,13 @@ def can_be_had(database: Database, digest: Digest) -> bool:
     sql = """SELECT 1 FROM compressed WHERE digest = ?1 AND recipe != ''
         UNION ALL SELECT 1 FROM origins WHERE digest = ?1 LIMIT 1"""
     return database.one(sql, (str(digest),)) is not None
+
+
+def at_hand(database: Database, content: ContentStore, digest: Digest, diff_id: Digest) -> bool:
+    """Whether a layer's blob is here, or its tar is and the blob needs no file."""
+    if os.path.isfile(content.path(digest)):
+        return True
+    return os.path.isfile(content.path(diff_id)) and can_be_had(database, digest)
 
 
 COLUMNS = "digest, diff_id, media_type, size, recipe"
